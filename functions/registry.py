@@ -1,0 +1,29 @@
+"""The table of agent types: type name -> "module:attribute" of its Declaration.
+
+Read by the planner, the host and the documentation. Looking a type up imports that agent's module
+only, and an agent's module imports no SDK. Adding an agent is one module, one test and one row; a
+test compares the table with the folder.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from ..errors import NotFound
+from .api import Declaration
+
+AGENTS: dict[str, str] = {
+    "identity": "agents.flow.identity:AGENT",
+}
+
+
+@cache
+def declaration(type_name: str) -> Declaration:
+    """The declaration of an agent type or alias. Raises NotFound with the nearest name."""
+    try:
+        module, attribute = AGENTS[type_name].split(":")
+    except KeyError:
+        raise NotFound("agent type", type_name, AGENTS) from None
+    found: Declaration = getattr(import_module(f".{module}", __package__), attribute)
+    return found

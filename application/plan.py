@@ -10,6 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from ..functions.gateway.spec import AuthenticationSpec as AuthenticationSpec
+from ..functions.gateway.spec import GatewayPlan as GatewayPlan
+from ..functions.gateway.spec import HeaderSpec as HeaderSpec
 from ..functions.unit import OnFailure, Spec, UnitSpec
 
 PLAN_VERSION = 1
@@ -53,45 +56,6 @@ class TriggerPlan(Spec, frozen=True, kw_only=True):
     retries: int = 0
     dead_letter: str | None = None
     filters: tuple[dict[str, Any], ...] = ()
-
-
-class HeaderSpec(Spec, frozen=True, kw_only=True):
-    """A header that a gateway sets or filters by; exactly one of the three origins is set."""
-
-    key: str
-    value: str | None = None
-    from_parameter: str | None = None
-    from_authentication: str | None = None
-
-
-class AuthenticationSpec(Spec, frozen=True, kw_only=True):
-    """Who may use a gateway."""
-
-    provider: str
-    configuration: dict[str, Any] = {}
-    allow_test_mode: bool = True
-
-
-class GatewayPlan(Spec, frozen=True, kw_only=True):
-    """One entry of gateways.yaml.
-
-    produce: `topic`, `headers` set on records. consume: `topic`, `headers` filter. chat: records go
-    to `questions_topic`, answers come from `answers_topic`, `headers` do both. service: `agent_id`,
-    or `input_topic` and `output_topic`, with `headers` set on records.
-    """
-
-    id: str
-    type: Literal["produce", "consume", "chat", "service"]
-    topic: str | None = None
-    questions_topic: str | None = None
-    answers_topic: str | None = None
-    input_topic: str | None = None
-    output_topic: str | None = None
-    agent_id: str | None = None
-    parameters: tuple[str, ...] = ()
-    headers: tuple[HeaderSpec, ...] = ()
-    authentication: AuthenticationSpec | None = None
-    events_topic: str | None = None
 
 
 class AssetPlan(Spec, frozen=True, kw_only=True):

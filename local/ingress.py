@@ -7,7 +7,8 @@ written; besides, 413 for an event over the limit, because trying again would no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..bindings import from_http
 from ..brokers.protocol import Broker
@@ -20,14 +21,18 @@ from ..functions.http import (
     Scope,
     Send,
     answer,
+    answer_json,
     answer_text,
     lifespan,
     read_body,
 )
 
 
-def ingress_app(broker: Broker, tenant: str, topics: Mapping[str, str]) -> App:
-    """The ASGI app. `topics` maps the name of every Broker, and of every topic, to the topic."""
+def ingress_app(
+    broker: Broker, tenant: str, topics: Mapping[str, str], status: Callable[[], dict[str, Any]]
+) -> App:
+    """The ASGI app. `topics` maps the name of every Broker, and of every topic, to the topic; GET /info
+    answers with `status`."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -35,6 +40,9 @@ def ingress_app(broker: Broker, tenant: str, topics: Mapping[str, str]) -> App:
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close"})
+            return
+        if scope["method"] == "GET" and scope["path"] == "/info":
+            await answer_json(send, 200, status())
             return
         topic = await _topic(scope, send, tenant, topics)
         if topic is not None:

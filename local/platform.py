@@ -1,0 +1,240 @@
+"""A cluster in small: runs the manifests of one application on this machine.
+
+Called by `run.py`. It holds the composition of broker, triggers, workers, ingress and gateway, and
+keeps running units in step with the manifests when they change (`apply`). Everything that must
+survive is in the broker; a platform that is killed and started again goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..brokers.embedded import EmbeddedBroker
+from ..brokers.protocol import TopicConfig
+from ..functions.environment import write_secrets
+from ..functions.gateway.app import gateway_app
+from ..functions.registry import AGENTS
+from ..functions.unit import read_unit
+from ..knative.read import Manifests
+from .connections import Connection
+from .ingress import ingress_app
+from .pool import Pool
+from .processes import Processes
+from .servers import Server, bind
+from .units import Places, RunningUnit, make_unit, triggers_of, unit_variables
+
+TICK_SECONDS = 1.0
+MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes
+
+log = logging.getLogger("tidemill.platform")
+
+
+class Replaceable:
+    """An ASGI app whose inside a reload may change; open connections stay with the old one."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.inner(scope, receive, send)
+
+
+class Platform:
+    """One application, running."""
+
+    def __init__(
+        self,
+        manifests: Manifests,
+        *,
+        state: Path,
+        code: Path,
+        secrets: Mapping[str, Mapping[str, Any]],
+        gateway_port: int,
+        ingress_port: int = 0,
+    ) -> None:
+        self.manifests = manifests
+        self._scratch = _short_folder(state)
+        self.places = Places(state, code, self._scratch / "workers.sock")
+        self._secrets = secrets
+        self._gateway_socket = bind(gateway_port, "--gateway-port")
+        self._ingress_socket = bind(ingress_port, "--ingress-port")
+        self.broker = EmbeddedBroker(self.places.broker)
+        self.units: dict[str, RunningUnit] = {}
+        self._pools: dict[str, Pool] = {}
+        self._processes = Processes(_modules(manifests), {})
+        self._listener: asyncio.Server | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._brokers: dict[str, str] = {}
+        self.ready = False
+        self.gateway_app: Replaceable
+        self.gateway: Server
+        self.ingress: Server
+
+    async def start(self) -> None:
+        """Everything up: when this returns, the gateway accepts and every unit can be woken."""
+        await self.broker.open()
+        write_secrets(self.places.secrets, self._secrets)
+        loop = asyncio.get_running_loop()
+        self.places.socket.unlink(missing_ok=True)
+        self._listener = await loop.create_unix_server(
+            lambda: Connection(self._pools, self.broker.publish), str(self.places.socket)
+        )
+        os.chmod(self.places.socket, 0o600)
+        await self._create_topics(self.manifests)
+        self.ingress = Server(
+            ingress_app(self.broker, self.manifests.tenant, self._brokers, self.status), self._ingress_socket
+        )
+        self.gateway_app = Replaceable(self._gateway())
+        self.gateway = Server(self.gateway_app, self._gateway_socket)
+        await self._processes.start()
+        await self._start_units(self.manifests)
+        await self.ingress.start()
+        await self.gateway.start()
+        self._ticking = asyncio.create_task(self._tick())
+        self.ready = True
+
+    def _gateway(self) -> Any:
+        return gateway_app(
+            self.broker,
+            self.manifests.gateways,
+            tenant=self.manifests.tenant,
+            application=self.manifests.application,
+            ready=lambda: self.ready,
+            forward={},
+        )
+
+    async def _create_topics(self, manifests: Manifests) -> None:
+        for topic in manifests.topics:
+            await self.broker.create_topic(TopicConfig(topic.name, topic.partitions, topic.config))
+        self._brokers.clear()
+        self._brokers.update({broker.name: broker.topic for broker in manifests.brokers})
+        self._brokers.update({topic.name: topic.name for topic in manifests.topics})
+
+    async def _start_units(self, manifests: Manifests) -> None:
+        names = {broker.topic: f"{manifests.tenant}/{broker.name}" for broker in manifests.brokers}
+        for unit in manifests.units:
+            if unit.name in self.units:
+                continue
+            variables = unit_variables(self.places, unit, f"http://127.0.0.1:{self._port()}", names)
+            running = make_unit(unit, manifests, self._processes, variables)
+            self.units[unit.name] = running
+            self._pools[running.spec.id] = running.pool
+            await running.start(self.broker)
+
+    def _port(self) -> int:
+        port: int = self._ingress_socket.getsockname()[1]
+        return port
+
+    async def apply(
+        self, manifests: Manifests, secrets: Mapping[str, Mapping[str, Any]], *, code_changed: bool
+    ) -> Sequence[str]:
+        """Bring what runs in step with new manifests; the names of the units that were replaced.
+
+        A replaced unit first finishes what it holds; its positions are in the broker, so the new one
+        goes on exactly there.
+        """
+        new = {unit.name: unit for unit in manifests.units}
+        secrets_changed = secrets != self._secrets
+        self._secrets = secrets
+        write_secrets(self.places.secrets, secrets)
+        stale = [
+            name
+            for name, running in self.units.items()
+            if code_changed
+            or secrets_changed
+            or new.get(name) != running.unit
+            or triggers_of(running.unit, manifests) != running.triggers
+        ]
+        await self._create_topics(manifests)
+        for name in stale:
+            running = self.units.pop(name)
+            await running.stop(timeout=30.0)
+            self._pools.pop(running.spec.id, None)
+        fresh = [name for name in new if name not in self.units]
+        await self._start_units(manifests)
+        gateways_changed = manifests.gateways != self.manifests.gateways
+        self.manifests = manifests
+        if gateways_changed:
+            self.gateway_app.inner = self._gateway()
+        return fresh
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            for running in list(self.units.values()):
+                running.pool.tick(loop.time())
+            await self.broker.maintain()
+
+    def status(self) -> dict[str, Any]:
+        """What runs, for run.json and /info."""
+        return {
+            "version": 1,
+            "pid": os.getpid(),
+            "tenant": self.manifests.tenant,
+            "application": self.manifests.application,
+            "state": str(self.places.state),
+            "gateway": {"url": self.gateway.url},
+            "ingress": {"url": self.ingress.url},
+            "parent": self._processes.parent_pid,
+            "units": {running.spec.id: _unit_status(running) for running in self.units.values()},
+        }
+
+    async def drain(self, timeout: float = 60.0) -> None:
+        """Accept nothing more, finish what is in hand, leave no child."""
+        self.ready = False
+        if self._ticking is not None:
+            self._ticking.cancel()
+        await asyncio.gather(self.gateway.stop(), self.ingress.stop())
+        await asyncio.gather(*(running.stop(timeout) for running in self.units.values()))
+        await self.close()
+
+    async def close(self) -> None:
+        """End what is left, without waiting for records in hand."""
+        if self._listener is not None:
+            self._listener.close()
+        await self._processes.close()
+        await self.broker.close()
+        if self._scratch != self.places.state:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _short_folder(state: Path) -> Path:
+    """A folder for sockets: the state folder, unless its path is too long for one."""
+    state.mkdir(parents=True, exist_ok=True)
+    if len(str(state).encode()) < MAX_SOCKET_PATH - 20:
+        return state
+    return Path(tempfile.mkdtemp(prefix="tidemill-"))
+
+
+def _modules(manifests: Manifests) -> list[str]:
+    """What the parent imports: the worker, and the modules of the application's agents."""
+    types = {agent.type for unit in manifests.units for agent in read_unit(unit.config.encode()).agents}
+    agents = sorted(f"tidemill.functions.{AGENTS[name].split(':')[0]}" for name in types if name in AGENTS)
+    return ["uvloop", "tidemill.functions.worker", "tidemill.functions.placeholders", *agents]
+
+
+def _unit_status(running: RunningUnit) -> dict[str, Any]:
+    pool = running.pool
+    return {
+        "workers": [worker.pid for worker in pool.workers if worker.pid],
+        "in-flight": sum(len(worker.held) for worker in pool.workers),
+        "finished": pool.finished,
+        "last-error": pool.last_error,
+        "agents": [agent for info in pool.infos.values() for agent in info.info],
+        "triggers": {
+            name: {
+                "lag": dispatcher.lag,
+                "demand": dispatcher.demand,
+                "stuck": [list(lane) for lane in dispatcher.stuck],
+            }
+            for name, dispatcher in running.dispatchers.items()
+        },
+    }

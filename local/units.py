@@ -1,0 +1,126 @@
+"""One unit on this machine: its files, its pool of workers and its dispatchers.
+
+Made by `platform.py` from the unit's Service, ConfigMap and Triggers. `LocalUnit.equals` decides what
+a reload must replace: a unit whose manifests are the same goes on untouched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..brokers.protocol import Broker
+from ..functions.unit import UnitSpec, read_unit
+from ..knative.read import Manifests, TriggerManifest, UnitManifest
+from ..triggers.delivery import Dispatcher
+from ..triggers.filters import compile_filters
+from ..triggers.policy import RetryPolicy
+from .autoscaler import Autoscaler, ScalePolicy
+from .pool import Pool
+from .processes import Processes
+
+
+class Places:
+    """Where a run keeps its files, below the state folder."""
+
+    def __init__(self, state: Path, code: Path, socket: Path) -> None:
+        self.state = state
+        self.code = code
+        self.socket = socket
+        self.broker = state / "broker"
+        self.units = state / "units"
+        self.secrets = state / "secrets"
+        self.disks = state / "disks"
+        self.report = state / "run.json"
+
+
+def unit_variables(
+    places: Places, unit: UnitManifest, ingress: str, topics: Mapping[str, str]
+) -> dict[str, str]:
+    """The unit's environment; writes the files that it names."""
+    folder = places.units / unit.config_name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "unit.json").write_text(unit.config)
+    (folder / "topics.json").write_text(json.dumps(topics))
+    return {
+        "TIDEMILL_UNIT": str(folder / "unit.json"),
+        "TIDEMILL_TOPICS": str(folder / "topics.json"),
+        "TIDEMILL_SECRETS": str(places.secrets),
+        "TIDEMILL_STATE": str(places.disks),
+        "TIDEMILL_CODE": str(places.code),
+        "TIDEMILL_INGRESS": ingress,
+        "TIDEMILL_SOCKET": str(places.socket),
+    }
+
+
+def scale_policy(unit: UnitManifest, spec: UnitSpec) -> ScalePolicy:
+    """What the annotations say, within what this machine has."""
+    cores = os.cpu_count() or 1
+    alone = spec.kind in ("source", "service")
+    most = spec.resources.parallelism if alone else max(cores, 2)
+    maximum = min(unit.max_scale, most) if unit.max_scale else most
+    return ScalePolicy(
+        minimum=min(unit.min_scale, maximum),
+        maximum=maximum,
+        target=unit.target,
+        window=unit.window,
+        delay=unit.scale_down_delay,
+    )
+
+
+class RunningUnit:
+    """A unit's pool and dispatchers."""
+
+    def __init__(self, unit: UnitManifest, triggers: tuple[TriggerManifest, ...], pool: Pool) -> None:
+        self.unit = unit
+        self.triggers = triggers
+        self.pool = pool
+        self.spec = read_unit(unit.config.encode())
+        self.dispatchers: dict[str, Dispatcher] = {}
+
+    async def start(self, broker: Broker) -> None:
+        """Begin to deliver. Workers start when the first record is there."""
+        for trigger in self.triggers:
+            dispatcher = Dispatcher(
+                broker,
+                group=trigger.name,
+                topic=trigger.topic,
+                policy=RetryPolicy.from_delivery(trigger.delivery, self.spec.errors.on_failure),
+                subscriber=self.pool,
+                filter=compile_filters(trigger.filters),
+                dead_letter=self.spec.dead_letter,
+                unit=self.spec.id,
+            )
+            dispatcher.demand_changed = self.pool.demand_changed
+            self.dispatchers[trigger.name] = dispatcher
+            self.pool.dispatchers.append(dispatcher)
+            await dispatcher.start()
+
+    async def stop(self, timeout: float) -> None:
+        """Finish what is in hand, then end the workers."""
+        for dispatcher in self.dispatchers.values():
+            await dispatcher.drain(timeout)
+            await dispatcher.close()
+        await self.pool.close(timeout)
+
+
+def triggers_of(unit: UnitManifest, manifests: Manifests) -> tuple[TriggerManifest, ...]:
+    """The triggers that start a unit."""
+    return tuple(trigger for trigger in manifests.triggers if trigger.subscriber == unit.name)
+
+
+def make_unit(
+    unit: UnitManifest, manifests: Manifests, processes: Processes, variables: Mapping[str, str]
+) -> RunningUnit:
+    """A unit that is not started yet."""
+    spec = read_unit(unit.config.encode())
+    pool = Pool(
+        spec.id,
+        processes,
+        variables,
+        Autoscaler(scale_policy(unit, spec)),
+        always=spec.kind in ("source", "service"),
+    )
+    return RunningUnit(unit, triggers_of(unit, manifests), pool)

@@ -37,7 +37,9 @@ def test_any_cutting_gives_the_same_messages(cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "stream", [b"\x00\x00\x00\x01\xff", b"\xff\xff\xff\xff", b"\x00\x00\x00\x02\x91\x90"]
+    "stream",
+    [b"\x00\x00\x00\x01\xff", b"\xff\xff\xff\xff", b"\x00\x00\x00\x02\x91\x90"],
+    ids=["no list", "too long", "no message"],
 )
 def test_what_is_no_frame_is_refused(stream: bytes) -> None:
     with pytest.raises(TidemillError, match="frame"):

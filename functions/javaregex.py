@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
+from collections.abc import Iterator
 from functools import cache, lru_cache
 
 from ..errors import RecordError
@@ -85,8 +86,15 @@ class JavaPattern:
     def found_in(self, text: str) -> bool:
         return self._pattern.search(text) is not None
 
+    def matches(self, text: str) -> Iterator[re.Match[str]]:
+        """All matches; unlike Python's, the search goes on one character after an empty one."""
+        position = 0
+        while position <= len(text) and (match := self._pattern.search(text, position)) is not None:
+            yield match
+            position = match.end() + (match.end() == match.start())
+
     def spans(self, text: str) -> list[tuple[int, int]]:
-        return [match.span() for match in self._pattern.finditer(text)]
+        return [match.span() for match in self.matches(text)]
 
     def split(self, text: str) -> list[str]:
         """The pieces; an empty match at the start yields none, empty pieces at the end are dropped."""

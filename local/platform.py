@@ -21,7 +21,6 @@ from ..brokers.protocol import TopicConfig
 from ..functions.environment import write_secrets
 from ..functions.gateway.app import gateway_app
 from ..functions.registry import AGENTS
-from ..functions.unit import read_unit
 from ..knative.read import Manifests
 from .connections import Connection
 from .ingress import ingress_app
@@ -118,11 +117,10 @@ class Platform:
         self._brokers.update({topic.name: topic.name for topic in manifests.topics})
 
     async def _start_units(self, manifests: Manifests) -> None:
-        names = {broker.topic: f"{manifests.tenant}/{broker.name}" for broker in manifests.brokers}
         for unit in manifests.units:
             if unit.name in self.units:
                 continue
-            variables = unit_variables(self.places, unit, f"http://127.0.0.1:{self._port()}", names)
+            variables = unit_variables(self.places, unit, f"http://127.0.0.1:{self._port()}")
             running = make_unit(unit, manifests, self._processes, variables)
             self.units[unit.name] = running
             self._pools[running.spec.id] = running.pool
@@ -216,7 +214,7 @@ def _short_folder(state: Path) -> Path:
 
 def _modules(manifests: Manifests) -> list[str]:
     """What the parent imports: the worker, and the modules of the application's agents."""
-    types = {agent.type for unit in manifests.units for agent in read_unit(unit.config.encode()).agents}
+    types = {agent.type for unit in manifests.units for agent in unit.spec().agents}
     agents = sorted(f"tidemill.functions.{AGENTS[name].split(':')[0]}" for name in types if name in AGENTS)
     return ["uvloop", "tidemill.functions.worker", "tidemill.functions.placeholders", *agents]
 

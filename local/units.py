@@ -1,7 +1,6 @@
 """One unit on this machine: its files, its pool of workers and its dispatchers.
 
-Made by `platform.py` from the unit's Service, ConfigMap and Triggers. `LocalUnit.equals` decides what
-a reload must replace: a unit whose manifests are the same goes on untouched.
+Made by `platform.py` from the unit's Service, ConfigMap and Triggers.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..brokers.protocol import Broker
-from ..functions.unit import UnitSpec, read_unit
+from ..functions.unit import UnitSpec
 from ..knative.read import Manifests, TriggerManifest, UnitManifest
 from ..triggers.delivery import Dispatcher
 from ..triggers.filters import compile_filters
-from ..triggers.policy import RetryPolicy
+from ..triggers.policy import RetryPolicy, of_delivery, parse_duration
 from .autoscaler import Autoscaler, ScalePolicy
 from .pool import Pool
 from .processes import Processes
@@ -36,14 +35,12 @@ class Places:
         self.report = state / "run.json"
 
 
-def unit_variables(
-    places: Places, unit: UnitManifest, ingress: str, topics: Mapping[str, str]
-) -> dict[str, str]:
+def unit_variables(places: Places, unit: UnitManifest, ingress: str) -> dict[str, str]:
     """The unit's environment; writes the files that it names."""
     folder = places.units / unit.config_name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "unit.json").write_text(unit.config)
-    (folder / "topics.json").write_text(json.dumps(topics))
+    (folder / "topics.json").write_text(json.dumps(unit.topics))
     return {
         "TIDEMILL_UNIT": str(folder / "unit.json"),
         "TIDEMILL_TOPICS": str(folder / "topics.json"),
@@ -70,6 +67,16 @@ def scale_policy(unit: UnitManifest, spec: UnitSpec) -> ScalePolicy:
     )
 
 
+def retry_policy(trigger: TriggerManifest) -> RetryPolicy:
+    """The user's own words where the Trigger carries them: here they can be kept exactly."""
+    if trigger.on_failure is None:
+        return of_delivery(trigger.delivery)
+    timeout = trigger.delivery.get("timeout")
+    return RetryPolicy(
+        trigger.on_failure, trigger.retries or 0, timeout=parse_duration(timeout) if timeout else None
+    )
+
+
 class RunningUnit:
     """A unit's pool and dispatchers."""
 
@@ -77,7 +84,7 @@ class RunningUnit:
         self.unit = unit
         self.triggers = triggers
         self.pool = pool
-        self.spec = read_unit(unit.config.encode())
+        self.spec = unit.spec()
         self.dispatchers: dict[str, Dispatcher] = {}
 
     async def start(self, broker: Broker) -> None:
@@ -87,9 +94,9 @@ class RunningUnit:
                 broker,
                 group=trigger.name,
                 topic=trigger.topic,
-                policy=RetryPolicy.from_delivery(trigger.delivery, self.spec.errors.on_failure),
+                policy=retry_policy(trigger),
                 subscriber=self.pool,
-                filter=compile_filters(trigger.filters),
+                filter=compile_filters(trigger.filters) if trigger.filters else None,
                 dead_letter=self.spec.dead_letter,
                 unit=self.spec.id,
             )
@@ -115,7 +122,7 @@ def make_unit(
     unit: UnitManifest, manifests: Manifests, processes: Processes, variables: Mapping[str, str]
 ) -> RunningUnit:
     """A unit that is not started yet."""
-    spec = read_unit(unit.config.encode())
+    spec = unit.spec()
     pool = Pool(
         spec.id,
         processes,

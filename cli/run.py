@@ -41,9 +41,8 @@ def run(
         print(f"ingress      {status['ingress']['url']}/{status['tenant']}/<topic>")
         for gateway in platform.manifests.gateways:
             scheme = "ws" + platform.gateway.url.removeprefix("http")
-            print(
-                f"  {gateway.type:8} {scheme}/v1/{gateway.type}/{status['tenant']}/{status['application']}/{gateway.id}"
-            )
+            place = f"{status['tenant']}/{status['application']}/{gateway.id}"
+            print(f"  {gateway.type:8} {scheme}/v1/{gateway.type}/{place}")
         print(f"units        {', '.join(status['units']) or 'none'} (asleep until an event comes)")
         print(f"state        {status['state']}")
         print("Ctrl-C drains and stops.", flush=True)

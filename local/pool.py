@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
@@ -43,6 +43,7 @@ class Worker:
     held: dict[int, tuple[Delivery, Finish]] = field(default_factory=dict)
     alone: bool = False  # reserved for one suspect
     stopping: bool = False
+    ended: asyncio.Future[None] | None = None  # somebody waits for its end
 
     @property
     def free(self) -> int:
@@ -103,12 +104,14 @@ class Pool:
             worker.connection.send(messages)
         self._pump_suspects()
 
-    def abandon(self, token: int) -> None:
+    def abandon(self, token: int) -> Awaitable[None] | None:
         """The attempt took too long: its worker is killed, and what else it held goes elsewhere."""
         for worker in self.workers:
-            if token in worker.held:
+            if worker.held.pop(token, None) is not None:
                 self._processes.kill(worker.pid)
-                return
+                worker.ended = worker.ended or asyncio.get_running_loop().create_future()
+                return worker.ended
+        return None
 
     # --- workers ---
 
@@ -152,6 +155,8 @@ class Pool:
                 self._suspected.add(delivery.stored[:3])
                 finished(token, Busy(0.0))
         worker.held.clear()
+        if worker.ended is not None and not worker.ended.done():
+            worker.ended.set_result(None)
         if not self.workers:
             self._gone.set()
         self._refill()

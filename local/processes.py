@@ -132,10 +132,9 @@ class Processes:
                 "the parent of the workers ended (status %s); a new one follows", parent.process.returncode
             )
         lost = ChildProcessError("the parent of the workers ended")
-        for answer in [*(answer for answer, _ in parent.spawning.values()), parent.ready]:
-            if not answer.done():
-                answer.set_exception(lost)
-                answer.exception()  # seen, also when nobody waits any more
+        for answer, _ in parent.spawning.values():
+            _fail(answer, lost)
+        _fail(parent.ready, lost)
         for pid in list(self._ended):
             self._report(pid, -9)
 
@@ -143,3 +142,9 @@ class Processes:
 def _order(parent: Parent, order: Mapping[str, Any]) -> None:
     if not parent.writer.is_closing():
         parent.writer.write(json.dumps(order).encode() + b"\n")
+
+
+def _fail(waiting: asyncio.Future[Any], error: Exception) -> None:
+    if not waiting.done():
+        waiting.set_exception(error)
+        waiting.exception()  # seen, also when nobody waits any more

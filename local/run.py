@@ -82,7 +82,7 @@ def _refuse_foreign_brokers(kind: str, embedded: bool) -> None:
         "pravega": "Tidemill plans Pravega applications, but has no Pravega broker",
     }[kind]
     raise TidemillError(
-        f"the instance asks for a streaming cluster of type '{kind}', which `tidemill run` does not serve yet",
+        f"the instance asks for a streaming cluster of type '{kind}', which this command does not serve yet",
         hint=f"add --embedded to use the embedded broker instead; {what}",
     )
 

@@ -45,6 +45,7 @@ class Chat:
         # llama.cpp insists on a listener. It gets a socket that nobody can reach, never a port.
         parameters.ui = False
         parameters.api_keys = [secrets.token_hex(16)]
+        private_socket.unlink(missing_ok=True)  # of a process that was killed while it loaded
         parameters.hostnames = [str(private_socket)]
         self._server = xllamacpp.Server(parameters)
         private_socket.unlink(missing_ok=True)

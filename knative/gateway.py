@@ -66,6 +66,7 @@ def _gateway_content(scope: Scope) -> dict[str, Any]:
         "version": VERSION,
         "tenant": plan.tenant,
         "application": plan.application,
+        "cluster": plan.cluster,
         "gateways": plan.gateways,
         "services": hosts,
     }

@@ -188,7 +188,7 @@ def _target(scale: Mapping[str, str], concurrency: int) -> float:
     if scale.get("metric") == "rps":
         return float(scale.get("target", RPS_TARGET))
     target = float(scale.get("target", CONCURRENCY_TARGET))
-    return min(target, concurrency) if concurrency else target
+    return min(target, float(concurrency)) if concurrency else target
 
 
 def _volumes(service: Object) -> dict[str, Object]:

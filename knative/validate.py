@@ -149,18 +149,19 @@ _RULES: Mapping[str, Rule] = {
 }
 
 
+def _identity(found: Object) -> tuple[str, str, str]:
+    return found["kind"], found["metadata"]["namespace"], found["metadata"]["name"]
+
+
 def _doubles(found: Sequence[Object]) -> Iterator[Fault]:
-    counts = Counter(
-        (item["kind"], item["metadata"]["namespace"], item["metadata"]["name"]) for item in found
-    )
-    for (kind, _, name), count in counts.items():
+    for (kind, _, name), count in Counter(map(_identity, found)).items():
         if count > 1:
             yield Fault(f"{kind}/{name}", "metadata.name", f"is used by {count} objects")
 
 
 def _together(found: Sequence[Object]) -> Iterator[Fault]:
     """What an object names must be among the objects, unless it may live elsewhere."""
-    known = {(item["kind"], item["metadata"]["namespace"], item["metadata"]["name"]): item for item in found}
+    known = {_identity(item): item for item in found}
     for item in found:
         space = item["metadata"]["namespace"]
         for path, kind, namespace, name in _references(item):
@@ -204,6 +205,6 @@ def _volumes(volumes: Iterable[Mapping[str, Any]]) -> Iterator[Reference]:
     for index, volume in enumerate(volumes):
         path = f"spec.template.spec.volumes[{index}]"
         if "configMap" in volume:
-            yield path, "ConfigMap", None, volume["configMap"]["name"]
+            yield path, "ConfigMap", None, volume["configMap"].get("name", "")
         if "persistentVolumeClaim" in volume:
-            yield path, "PersistentVolumeClaim", None, volume["persistentVolumeClaim"]["claimName"]
+            yield path, "PersistentVolumeClaim", None, volume["persistentVolumeClaim"].get("claimName", "")

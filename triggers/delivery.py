@@ -1,0 +1,492 @@
+"""The dispatcher: takes the events of one topic for one group and drives a subscriber.
+
+Made by the local platform, one per trigger. It keeps what the design promises of delivery: per key
+the records are processed one after the other in the order of writing, retries included; an answer
+counts once, for the attempt that it answers; outputs, acknowledgement and per-key state go to the
+broker in one commit, first in first out; no more is loaded than the window. There is no task and no
+timer per record: results of one turn of the loop make one commit, and one timer serves all lanes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from itertools import count, islice, takewhile
+from typing import Any, NamedTuple
+
+from ..brokers.protocol import Broker, Effects, StateWrite, Stored
+from ..errors import ConfigurationError
+from ..record import Event
+from .deadletter import dead_letter_event
+from .lanes import Lane, Lanes, Partition
+from .policy import RetryPolicy, gives_up, wait_after
+from .subscriber import Busy, Delivery, Done, Failed, Finished, Result, Subscriber
+
+READ_LIMIT = 128  # records of one read
+SHORTEST_REST = 0.001  # seconds before a subscriber that was busy is asked again
+ERROR_SHOWN = 500  # characters of an error that a stuck lane keeps
+
+__all__ = [
+    "Busy", "Counters", "Delivery", "Dispatcher", "Done", "Failed", "Finished", "Result", "Stuck",
+    "Subscriber",
+]  # fmt: skip
+
+_tokens = count(1)  # unique in this process, whichever dispatcher asks
+
+
+class Stuck(NamedTuple):
+    """A lane whose head failed. `next_attempt` is in the loop's time; None = queued or running."""
+
+    key: str | None
+    partition: int
+    offset: int
+    attempt: int
+    next_attempt: float | None
+    error: str
+    behind: int
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the start. `failed` counts attempts, the others records."""
+
+    delivered: int = 0
+    failed: int = 0
+    skipped: int = 0
+    dead_lettered: int = 0
+    filtered: int = 0
+
+
+class Dispatcher:
+    """Events of `topic` to `subscriber`, for `group`."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        group: str,
+        topic: str,
+        policy: RetryPolicy,
+        subscriber: Subscriber,
+        filter: Callable[[Event], bool] | None = None,
+        dead_letter: str | None = None,
+        unit: str = "",
+        stateful: bool = False,
+        window: int = 1024,
+    ) -> None:
+        if policy.on_failure == "dead-letter" and dead_letter is None:
+            raise ConfigurationError(f"the trigger '{group}' has no topic for its dead letters")
+        self._broker, self._group, self._topic = broker, group, topic
+        self._policy, self._subscriber, self._filter = policy, subscriber, filter
+        self._dead_letter, self._unit, self._stateful = dead_letter, unit, stateful
+        self.counters = Counters()
+        self.demand_changed: Callable[[], None] | None = None
+        # Called when a broker call failed: nothing is delivered any more, close and start anew.
+        self.failed: Callable[[BaseException], None] | None = None
+        self._lanes = Lanes(window)
+        self._in_flight: dict[int, Lane] = {}  # in the order of sending, thus of timing out
+        self._abandoned: dict[int, Lane] = {}
+        self._results: list[tuple[Lane, Result]] = []
+        self._overlay: dict[str, tuple[int, bytes | None]] = {}  # state in commits that are under way
+        self._tasks: set[asyncio.Task[None]] = set()  # that bring records in
+        self._writes: set[asyncio.Task[None]] = set()  # commits, and ends of abandoned attempts
+        self._turn_is_due = False
+        self._stopped = False  # nothing new is sent
+        self._broken = False  # nor anything committed
+        self._timer: asyncio.TimerHandle | None = None
+        self._last_demand = 0
+        self._roomy = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._quiet = asyncio.Event()
+
+    # --- life ---------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Read how far the group is, and begin."""
+        self._loop = asyncio.get_running_loop()
+        progress = await self._broker.progress(self._group, self._topic)
+        self._lanes.partitions = [Partition(i, at.offset, at.beyond) for i, at in enumerate(progress)]
+        for partition in self._lanes.partitions:
+            self._spawn(self._scan(partition), self._tasks)
+        self._spawn(self._load(), self._tasks)
+
+    def capacity_changed(self) -> None:
+        """The subscriber has room."""
+        self._come_back()
+
+    async def drain(self, timeout: float) -> None:
+        """Take nothing new, let what is in flight end, and commit it; at most `timeout` seconds."""
+        await self._stop_reading()
+        try:
+            async with asyncio.timeout(timeout):
+                while self._in_flight or self._abandoned or self._results or self._writes:
+                    self._quiet.clear()
+                    await self._quiet.wait()
+        except TimeoutError:
+            pass
+
+    async def close(self) -> None:
+        """End all attempts; results that are here already are committed."""
+        await self._stop_reading()
+        ends = [self._subscriber.abandon(token) for token in list(self._in_flight)]
+        self._in_flight.clear()
+        self._abandoned.clear()
+        self._turn()
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*(end for end in ends if end is not None), *self._writes, return_exceptions=True)
+
+    async def _stop_reading(self) -> None:
+        self._stopped = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], group: set[asyncio.Task[None]]) -> None:
+        task = self._loop.create_task(work)
+        group.add(task)
+        task.add_done_callback(lambda done: self._ended(done, group))
+
+    def _ended(self, task: asyncio.Task[None], group: set[asyncio.Task[None]]) -> None:
+        group.discard(task)
+        self._quiet.set()
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._broken:
+            self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        """What the broker holds is not known any more: only a new start can tell."""
+        self._stopped = self._broken = True
+        for task in self._tasks:
+            task.cancel()
+        if self.failed is not None:
+            self.failed(error)
+        else:
+            context = {
+                "message": f"delivery from '{self._topic}' to '{self._group}' stopped",
+                "exception": error,
+            }
+            self._loop.call_exception_handler(context)
+
+    # --- what can be seen ---------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._in_flight) + len(self._abandoned)
+
+    @property
+    def demand(self) -> int:
+        """Lanes that run or could run now: how many deliveries at a time make sense."""
+        return len(self._lanes.ready) + len(self._lanes.wanting) + self.in_flight
+
+    @property
+    def loaded(self) -> int:
+        """Records in memory; at most the window."""
+        return self._lanes.loaded
+
+    @property
+    def lag(self) -> int:
+        """Records of the topic that are not finished."""
+        bounds = self._broker.bounds(self._topic)
+        unread = sum(
+            max(0, bounds[part.index][1] - part.scan) - sum(offset >= part.scan for offset in part.beyond)
+            for part in self._lanes.partitions
+        )
+        return unread + sum(lane.behind + 1 for lane in self._lanes)
+
+    @property
+    def stuck(self) -> list[Stuck]:
+        """Lanes whose head failed and will be tried again."""
+        return [
+            Stuck(
+                lane.key, lane.partition.index, lane.offset, lane.attempt, lane.due, lane.error, lane.behind
+            )
+            for lane in self._lanes
+            if lane.error is not None
+        ]
+
+    # --- records come in ----------------------------------------------------------------------------
+
+    async def _scan(self, partition: Partition) -> None:
+        broker, topic, index = self._broker, self._topic, partition.index
+        while True:
+            await broker.wait(topic, index, partition.scan)
+            while partition.too_far_ahead() or self._lanes.crowded():
+                await self._next_chance()
+            limit = await self._reserve()
+            end = broker.bounds(topic)[index][1]
+            try:
+                records = await broker.read(topic, index, partition.scan, limit)
+            finally:
+                self._lanes.reserved -= limit
+            # An empty read below the end: these offsets are gone (compacted, out of retention).
+            partition.scan = records[-1].offset + 1 if records else end
+            await self._take_in(partition, records)
+            self._settle()
+
+    async def _take_in(self, partition: Partition, records: Sequence[Stored]) -> None:
+        if partition.beyond:
+            records = [stored for stored in records if stored.offset not in partition.beyond]
+        if self._filter is not None:
+            records = self._acknowledge_unwanted(records)
+        lanes = [lane for stored in records if (lane := self._lanes.offer(partition, stored)) is not None]
+        if self._stateful and lanes:
+            await self._read_state(lanes)
+        self._lanes.ready.extend(lanes)
+
+    def _wants(self, stored: Stored) -> bool:
+        return self._filter is None or self._filter(stored.event())
+
+    def _acknowledge_unwanted(self, records: Sequence[Stored]) -> Sequence[Stored]:
+        wanted = [stored for stored in records if self._wants(stored)]
+        if len(wanted) < len(records):
+            kept = {stored.offset for stored in wanted}
+            unwanted = [self._effects(stored) for stored in records if stored.offset not in kept]
+            self.counters.filtered += len(unwanted)
+            self._lanes.loaded += len(unwanted)
+            self._submit(unwanted)
+        return wanted
+
+    async def _load(self) -> None:
+        """Bring back the records of lanes that do not hold theirs."""
+        lanes = self._lanes
+        while True:
+            while not lanes.wanting:
+                self._wanted.clear()
+                await self._wanted.wait()
+            room = await self._reserve()
+            batch: list[tuple[Lane, int]] = []
+            while lanes.wanting and room:
+                lane = lanes.wanting.popleft()
+                limit = min(room, lanes.wanted(lane, room))
+                batch.append((lane, limit))
+                room -= limit
+            lanes.reserved -= room
+            found = await asyncio.gather(*(self._fetch(lane, limit) for lane, limit in batch))
+            back = [lane for (lane, _), is_there in zip(batch, found, strict=True) if is_there]
+            if self._stateful:
+                await self._read_state(back)
+            lanes.ready.extend(back)
+            self._settle()
+
+    async def _fetch(self, lane: Lane, limit: int) -> bool:
+        """The next records of a parked lane; False when there are none."""
+        partition, there = lane.partition, False
+        try:
+            while lane.parked and not there:
+                before, parked = partition.scan, lane.parked
+                records = await self._read_lane(lane, before, limit)
+                kept = [s for s in records if s.offset not in partition.beyond and self._wants(s)]
+                if len(records) < limit:  # all below `before` was seen: what is parked came since
+                    there = self._lanes.refill(lane, kept, before, parked)
+                else:
+                    there = self._lanes.refill(lane, kept, records[-1].offset + 1, len(kept))
+        finally:
+            self._lanes.reserved -= limit
+        return there
+
+    async def _read_lane(self, lane: Lane, before: int, limit: int) -> Sequence[Stored]:
+        index = lane.partition.index
+        if lane.key is not None:
+            return await self._broker.read_key(self._topic, index, lane.key, lane.resume, before, limit)
+        found = await self._broker.read(self._topic, index, lane.offset, 1)
+        return [stored for stored in found if stored.offset == lane.offset]
+
+    async def _read_state(self, lanes: Sequence[Lane]) -> None:
+        """Nothing else can write the state of these keys: their lanes are held here."""
+        keys = [lane.key for lane in lanes if lane.key is not None and lane.key not in self._overlay]
+        pending = dict(self._overlay)
+        found = await self._broker.state(self._unit, keys) if keys else {}
+        for lane in lanes:
+            if lane.key in pending:
+                lane.state = pending[lane.key][1]
+            elif lane.key is not None:
+                lane.state = found.get(lane.key)
+
+    async def _reserve(self) -> int:
+        """Wait for room to read, and take it."""
+        while not (room := self._room()):
+            await self._next_chance()
+        limit = min(room, READ_LIMIT)
+        self._lanes.reserved += limit
+        return limit
+
+    async def _next_chance(self) -> None:
+        self._roomy.clear()
+        await self._roomy.wait()
+
+    def _room(self) -> int:
+        lanes = self._lanes
+        return lanes.room(not lanes.ready and self._subscriber.capacity() > 0)
+
+    # --- records go out -----------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """After every change: send what can be sent, and wake who waits for it."""
+        lanes = self._lanes
+        if not self._stopped:
+            if lanes.ready:
+                self._send()
+            if lanes.wanting:
+                self._wanted.set()
+            if not self._roomy.is_set() and self._room():
+                self._roomy.set()
+        if self.demand_changed is not None and self.demand != self._last_demand:
+            self._last_demand = self.demand
+            self.demand_changed()
+
+    def _send(self) -> None:
+        ready, in_flight = self._lanes.ready, self._in_flight
+        room = min(self._subscriber.capacity(), len(ready))
+        if room <= 0:
+            return
+        timeout = self._policy.timeout
+        until = self._loop.time() + timeout if timeout is not None else 0.0
+        deliveries = []
+        for token in islice(_tokens, room):
+            lane = ready.popleft()
+            assert lane.head is not None
+            lane.until = until
+            in_flight[token] = lane
+            deliveries.append(Delivery(token, lane.head, lane.attempt, lane.state))
+        if timeout is not None:
+            self._call_at(until)
+        self._subscriber.send(deliveries, self._finished)
+
+    # --- results ------------------------------------------------------------------------------------
+
+    def _finished(self, token: int, result: Result) -> None:
+        lane = self._in_flight.pop(token, None)
+        if lane is None:
+            lane = self._abandoned.pop(token, None)
+            if lane is None:
+                return  # an attempt that was ended, or has answered before
+            result = Failed(f"no answer within {self._policy.timeout:g} s", "TimeoutError")
+        self._results.append((lane, result))
+        self._come_back()
+
+    def _come_back(self) -> None:
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """All results of one turn of the loop, in one commit."""
+        self._turn_is_due = False
+        self._quiet.set()
+        results, self._results = self._results, []
+        if self._broken:
+            return
+        effects: list[Effects] = []
+        for lane, result in results:
+            if isinstance(result, Done):
+                self._done(lane, result, effects)
+            elif isinstance(result, Failed):
+                self._attempt_failed(lane, result, effects)
+            else:
+                self._rest(lane, max(SHORTEST_REST, result.retry_after))
+        if effects:
+            self._submit(effects)
+        self._settle()
+
+    def _done(self, lane: Lane, result: Done, effects: list[Effects]) -> None:
+        assert lane.head is not None
+        effects.append(self._effects(lane.head, result.outputs, result.state))
+        self.counters.delivered += 1
+        for write in result.state:
+            self._overlay[write.key] = (self._overlay.get(write.key, (0, None))[0] + 1, write.value)
+            lane.state = write.value
+        self._lanes.advance(lane)
+
+    def _attempt_failed(self, lane: Lane, failure: Failed, effects: list[Effects]) -> None:
+        self.counters.failed += 1
+        if gives_up(self._policy, lane.attempt, failure.permanent):
+            assert lane.head is not None
+            effects.append(self._effects(lane.head, self._set_aside(lane.head, failure)))
+            self._lanes.advance(lane)
+        else:
+            wait = wait_after(self._policy, lane.attempt)
+            lane.attempt += 1
+            lane.error = failure.message[:ERROR_SHOWN]
+            self._rest(lane, wait)
+
+    def _set_aside(self, stored: Stored, failure: Failed) -> Sequence[tuple[str, Event]]:
+        if self._dead_letter is None or self._policy.on_failure == "skip":
+            self.counters.skipped += 1
+            return ()
+        self.counters.dead_lettered += 1
+        event = dead_letter_event(
+            stored,
+            self._group,
+            message=failure.message,
+            error_class=failure.error_class,
+            kind=failure.kind,
+            causes=failure.causes,
+        )
+        return ((self._dead_letter, event),)
+
+    def _effects(
+        self,
+        stored: Stored,
+        outputs: Sequence[tuple[str, Event]] = (),
+        state: Sequence[StateWrite] = (),
+    ) -> Effects:
+        return Effects(self._group, self._topic, stored.partition, stored.offset, outputs, state)
+
+    def _submit(self, effects: Sequence[Effects]) -> None:
+        # Tasks begin in the order in which they are made, so commits reach the broker in order.
+        self._spawn(self._commit(effects), self._writes)
+
+    async def _commit(self, effects: Sequence[Effects]) -> None:
+        await self._broker.commit(effects)
+        self._lanes.release(len(effects))
+        for write in (write for one in effects for write in one.state):
+            under_way, value = self._overlay.pop(write.key)
+            if under_way > 1:
+                self._overlay[write.key] = (under_way - 1, value)
+        self._settle()
+
+    # --- time ---------------------------------------------------------------------------------------
+
+    def _rest(self, lane: Lane, wait: float) -> None:
+        due = self._loop.time() + wait
+        self._lanes.rest(lane, due)
+        self._call_at(due)
+
+    def _call_at(self, when: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._tick, when)
+
+    def _tick(self, when: float) -> None:
+        """Lanes that have rested go on; attempts that ran too long are ended."""
+        self._timer = None
+        now = max(when, self._loop.time())  # the loop may call a hair too early
+        next_due = self._lanes.wake(now)
+        if next_due is not None:
+            self._call_at(next_due)
+        if self._policy.timeout is not None:
+            self._end_overdue(now)
+        self._settle()
+
+    def _end_overdue(self, now: float) -> None:
+        overdue = list(takewhile(lambda item: item[1].until <= now, self._in_flight.items()))
+        for token, lane in overdue:
+            if self._in_flight.pop(token, None) is not None:  # it may answer while others are ended
+                self._abandoned[token] = lane
+                self._end(token, self._subscriber.abandon(token))
+        if self._in_flight:
+            self._call_at(next(iter(self._in_flight.values())).until)
+
+    def _end(self, token: int, ending: Awaitable[None] | None) -> None:
+        if ending is None:
+            self._finished(token, Busy())  # whatever is said now, it counts as timed out
+        else:
+            self._spawn(self._await_end(token, ending), self._writes)
+
+    async def _await_end(self, token: int, ending: Awaitable[None]) -> None:
+        await ending
+        self._finished(token, Busy())

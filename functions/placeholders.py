@@ -37,14 +37,18 @@ class UnresolvedReference(TidemillError):
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`${a.b.c}`: `path` is (a, b, c), `text` the placeholder as it is written."""
+    """`${a.b.c}`: `path` is (a, b, c)."""
 
     path: tuple[str, ...]
-    text: str
 
     @property
     def name(self) -> str:
         return ".".join(self.path)
+
+    @property
+    def text(self) -> str:
+        """The placeholder, without the blanks that it may have been written with."""
+        return "${" + self.name + "}"
 
 
 def modern(text: str) -> str:
@@ -65,7 +69,7 @@ def parts(text: str) -> Iterator[str | Reference]:
         if opening > start:
             yield text[start:opening]
         start = closing + 1
-        yield Reference(path, text[opening:start])
+        yield Reference(path)
     if start < len(text):
         yield text[start:]
 

@@ -166,3 +166,25 @@ class ConfigurationError(TidemillError):
     def __init__(self, message: str, *, agent: str | None = None, hint: str | None = None) -> None:
         self.agent = agent
         super().__init__(message, hint=hint)
+
+
+class StateInUse(TidemillError):
+    """The state folder belongs to a run that is still alive."""
+
+    status = 5
+
+    def __init__(self, path: str, pid: int | None) -> None:
+        self.path, self.pid = path, pid
+        owner = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"the state folder {path} is in use by {owner}",
+            hint="stop that run, or give this one a folder of its own with --state",
+        )
+
+
+class BrokerUnavailable(TidemillError):
+    """The broker cannot write or read now; nothing of the refused call is stored."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the broker is not available: {reason}")

@@ -39,7 +39,7 @@ def validate(found: Sequence[Object]) -> tuple[Fault, ...]:
     faults = [fault for item in found for fault in _alone(item)]
     if not faults:  # references are followed only through objects that are well formed
         faults = [*_doubles(found), *_together(found)]
-    return tuple(faults)
+    return tuple(dict.fromkeys(faults))
 
 
 def _alone(found: Object) -> Iterator[Fault]:
@@ -166,7 +166,7 @@ def _together(found: Sequence[Object]) -> Iterator[Fault]:
         space = item["metadata"]["namespace"]
         for path, kind, namespace, name in _references(item):
             target = known.get((kind, namespace or space, name))
-            if target is None and not (kind == "ConfigMap" and namespace not in (None, space)):
+            if target is None and item["kind"] != "Broker":
                 yield Fault(_title(item), path, f"names {kind} '{name}', which is not there")
             elif target is not None and item["kind"] == "Broker":
                 for message in eventing_rules.kafka_config(target.get("data", {})):

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import RecordError
 from ..record import Record
 from .expressions import Scope, read_object, to_json, to_text
-from .expressions.values import Value, kind_of
+from .expressions.values import Long, Value, kind_of
 
 # The schema type of each kind that a key or value may have.
 _SCHEMA_TYPES = {
@@ -108,7 +108,7 @@ class TransformContext:
                 "key": self.key.value,
                 "properties": self.properties,
                 "topicName": self.origin,
-                "eventTime": self.timestamp,
+                "eventTime": None if self.timestamp is None else Long(self.timestamp),
                 "messageKey": self.message_key,
                 "destinationTopic": self.destination,
                 "record": None,
@@ -117,6 +117,12 @@ class TransformContext:
 
     def changed(self) -> None:
         self._scope = None
+
+    def parts(self, selected: str | None) -> tuple[Part, ...]:
+        """What an agent's `part` selects: both, the key, or (any other text) the value."""
+        if selected is None:
+            return self.key, self.value
+        return (self.key,) if selected == "key" else (self.value,)
 
     def closed(self) -> Record:
         """The record that leaves."""
@@ -161,7 +167,8 @@ def write_field(context: TransformContext, address: str | None, value: Value) ->
         _required_text(address, value)
     else:
         raise RecordError(
-            f"the field '{address}' is no part of a record; use value, key, value.NAME, key.NAME or properties.NAME"
+            f"the field '{address}' is no part of a record; there are value, key, value.NAME, key.NAME"
+            " and properties.NAME"
         )
 
 
@@ -169,7 +176,9 @@ def _write_member(target: Part, part: str, name: str, value: Value) -> None:
     members = target.writable()
     if members is None:
         found = target.schema_type or "null"
-        raise RecordError(f"the field '{part}.{name}' cannot be set: the {part} is {found}, not a JSON object")
+        raise RecordError(
+            f"the field '{part}.{name}' cannot be set: the {part} is {found}, not a JSON object"
+        )
     members[name] = value
 
 

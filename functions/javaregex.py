@@ -112,11 +112,13 @@ class JavaPattern:
         return pieces
 
     def replace(self, text: str, replacement: str) -> str:
-        parts = _replacement_parts(replacement, self._pattern)
-        return self._pattern.sub(
-            lambda match: "".join(part if isinstance(part, str) else match[part[0]] or "" for part in parts),
-            text,
-        )
+        parts = _replacement_parts(replacement, self._pattern) if self.found_in(text) else []
+        out, start = [], 0
+        for match in self.matches(text):
+            out.append(text[start : match.start()])
+            out.extend(part if isinstance(part, str) else match[part[0]] or "" for part in parts)
+            start = match.end()
+        return "".join(out) + text[start:]
 
 
 @lru_cache(maxsize=512)

@@ -14,6 +14,13 @@ from ..errors import NotFound
 from .api import Declaration
 
 AGENTS: dict[str, str] = {
+    "cast": "agents.transform.cast:AGENT",
+    "compute": "agents.transform.compute:AGENT",
+    "drop": "agents.transform.drop:AGENT",
+    "drop-fields": "agents.transform.drop_fields:AGENT",
+    "flatten": "agents.transform.flatten:AGENT",
+    "merge-key-value": "agents.transform.merge_key_value:AGENT",
+    "unwrap-key-value": "agents.transform.unwrap_key_value:AGENT",
     "identity": "agents.flow.identity:AGENT",
     "python-function": "agents.code.python_processor:AGENT",
     "python-processor": "agents.code.python_processor:AGENT",

@@ -88,6 +88,8 @@ class _Path:
 
     def search(self, context: _Context | None, name: str) -> Any:
         """From the innermost item outwards."""
+        if not name:
+            raise self.failed("is an empty name")
         while context is not None:
             if context.data is None:
                 raise self.failed("is looked up in an item that is null")
@@ -284,8 +286,6 @@ class _Parser:
         """Handles what starts with an opening delimiter; the position after it."""
         inside = start + len(self.opening)
         end = self.source.find(self.closing, inside)
-        if end == inside and self.source.startswith("}", end + len(self.closing)) and self.closing == "}}":
-            end = inside  # `{{}}…`: an empty name, reported below
         restart = self.restart(inside, end)
         if restart is not None or end < 0:
             stop = len(self.source) if restart is None else restart

@@ -16,13 +16,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from tidemill.errors import TidemillError
+from tidemill.functions.agents.transform.compute import ComputeFieldConfig, computed_field
 from tidemill.functions.context import open_record
 from tidemill.functions.expressions import compile_expression, times
 from tidemill.functions.expressions import values as kinds
 from tidemill.functions.expressions.conversions import to_float32
 from tidemill.functions.expressions.javatext import to_text
 from tidemill.functions.expressions.values import kind_of
+from tidemill.functions.registry import declaration
+from tidemill.functions.splitting import SplitterConfig, create_splitter
 from tidemill.functions.templates import compile_template, template_scope
 from tidemill.record import Record
 
@@ -83,6 +88,8 @@ def encode(value: Any) -> Any:
     kind = kind_of(value)
     if kind in ("float", "double") and not math.isfinite(value):
         return to_text(value)
+    if kind == "time":  # shown by Java's local time
+        return to_text(kinds.LocalTime(value.millis * kinds.NANOS_PER_MILLI % kinds.NANOS_PER_DAY))
     if kind in TEXT_KINDS or kind in ("decimal", "biginteger"):
         return str(int(value)) if kind == "biginteger" else to_text(value)
     if kind == "bytes":
@@ -114,14 +121,14 @@ def record_of(context: dict[str, Any]) -> Record:
         key=decode(context.get("key")),
         headers=tuple((name, decode(value)) for name, value in pairs),
         origin=context.get("origin"),
-        timestamp=None if context.get("timestamp") is None else kinds.Long(context["timestamp"]),
+        timestamp=context.get("timestamp"),
     )
 
 
 def outcome(run: Callable[[], Any]) -> Any:
     try:
         return run()
-    except TidemillError:
+    except (TidemillError, ValidationError):
         return ERROR
 
 
@@ -131,8 +138,12 @@ AGENT_TYPES = {"string": "STRING", "int": "INT32", "list": "list"}
 
 
 def run_el(case: dict[str, Any]) -> Any:
-    scope = open_record(record_of(case["context"])).scope()
+    context = open_record(record_of(case["context"]))
+    scope = context.scope()
     mode, wanted = case["mode"], case["type"]
+    if mode == "compute" and wanted is not None:
+        field = ComputeFieldConfig(name="value.x", expression=case["expression"], type=wanted)
+        return described(computed_field(field).evaluate(context))
     expression = compile_expression(
         case["expression"], filters_see="message" if mode == "compute" else "record", condition=mode == "when"
     )
@@ -141,7 +152,11 @@ def run_el(case: dict[str, Any]) -> Any:
     elif wanted is None:
         result = expression.evaluate(scope)
     else:
-        result = expression.evaluate_as(scope, wanted if mode == "compute" else AGENT_TYPES[wanted])
+        result = expression.evaluate_as(scope, AGENT_TYPES[wanted])
+    return described(result)
+
+
+def described(result: Any) -> dict[str, Any]:
     return {"kind": kind_of(result), "value": encode(result)}
 
 
@@ -166,9 +181,66 @@ def check_mustache(case: dict[str, Any]) -> tuple[bool, Any]:
     return (result is ERROR if "error" in case else result == case["expect"]), result
 
 
+def run_agent(case: dict[str, Any]) -> Record | None:
+    """What the agent makes of the record; None if it drops it."""
+    found = declaration(case["agent"])
+    configuration = dict(case["configuration"])
+    if case["agent"] == "drop":
+        configuration.pop("fields", None)  # the original's runtime ignores it, its planner refuses it
+    handler: Any = found.handler(found.config.model_validate(configuration), None)  # type: ignore[arg-type]
+    return next(iter(handler.process(record_of(case["input"]))), None)
+
+
+def shown_record(record: Record, *, unordered: bool) -> dict[str, Any]:
+    def shown(value: Any) -> Any:
+        return (
+            json.loads(value) if unordered and isinstance(value, str) and value[:1] == "{" else nested(value)
+        )
+
+    return {
+        "key": shown(record.key),
+        "value": shown(record.value),
+        "headers": dict(record.headers),
+        "origin": record.origin,
+        "timestamp": record.timestamp,
+        "value_kind": kind_of(record.value),
+        "key_kind": kind_of(record.key),
+    }
+
+
+def check_agent(case: dict[str, Any]) -> tuple[bool, Any]:
+    result = outcome(lambda: run_agent(case))
+    if result is ERROR or "error" in case:
+        return result is ERROR and "error" in case, result
+    if result is None or "dropped" in case:
+        return result is None and "dropped" in case, result
+    unordered = "unordered" in case.get("flags", ())
+    expected = dict(case["output"])
+    for name in ("key", "value") if unordered else ():
+        if isinstance(expected[name], str) and expected[name][:1] == "{":
+            expected[name] = json.loads(expected[name])
+    shown = shown_record(result, unordered=unordered)
+    return equal(shown, expected), shown
+
+
+def run_splitter(case: dict[str, Any]) -> tuple[list[str], list[int]]:
+    splitter = create_splitter(SplitterConfig.model_validate(case["config"]))
+    chunks = splitter.split(to_text(decode(case["text"])))
+    return chunks, [splitter.length(chunk) for chunk in chunks]
+
+
+def check_splitter(case: dict[str, Any]) -> tuple[bool, Any]:
+    result = outcome(lambda: run_splitter(case))
+    if "error" in case:
+        return result is ERROR, result
+    return result == (case["chunks"], case["lengths"]), result
+
+
 CHECKS: dict[str, Callable[[dict[str, Any]], tuple[bool, Any]]] = {
     "el.json": check_el,
     "mustache.json": check_mustache,
+    "splitter.json": check_splitter,
+    "compute.json": check_agent,
 }
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatchmethod
-from typing import Any, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias
 
 from ...errors import ExpressionError, RecordError
 from .javatext import to_text
@@ -42,7 +42,16 @@ Closure: TypeAlias = Callable[[Scope], Value]
 # Makes the test that `fn:filter` applies to each item, from the predicate's text and the scope.
 PredicateMaker: TypeAlias = Callable[[str, Scope], Callable[[Value], bool]]
 
-VARIABLES = ("value", "key", "properties", "topicName", "eventTime", "messageKey", "destinationTopic", "record")
+VARIABLES = (
+    "value",
+    "key",
+    "properties",
+    "topicName",
+    "eventTime",
+    "messageKey",
+    "destinationTopic",
+    "record",
+)
 
 
 class UnresolvedProperty(ExpressionError):
@@ -204,7 +213,9 @@ class Compiler:
         def run(scope: Scope) -> Value:
             function = scope.get(name)
             if not isinstance(function, LambdaValue):
-                self.fault(f"there is no function '{name}'; the library's functions are written fn:{name}", at)
+                self.fault(
+                    f"there is no function '{name}'; the library's functions are written fn:{name}", at
+                )
             return self.apply(function, sets, scope, at)
 
         return run

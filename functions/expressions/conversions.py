@@ -290,11 +290,11 @@ def to_instant(value: Value, target: str = "INSTANT") -> Instant:
             return Instant(millis * NANOS_PER_MILLI)
         case LocalDate(epoch_day):
             return Instant(epoch_day * NANOS_PER_DAY)
-    nanos = _epoch_nanos(value)
-    if nanos is None:
+    since_epoch = _epoch_nanos(value)
+    if since_epoch is None:
         why = "milliseconds must be a 64-bit number" if kind_of(value) == "int" else ""
         raise ConversionError(value, target, why)
-    return Instant(nanos)
+    return Instant(since_epoch)
 
 
 def _to_local_date(value: Value) -> LocalDate:
@@ -387,4 +387,9 @@ TARGETS = frozenset(_CONVERTERS)
 
 def convert(value: Value, target: str) -> Value:
     """`value` as `target`; null stays null. Raises ConversionError."""
-    return None if value is None else _CONVERTERS[target](value)
+    if value is None:
+        return None
+    converter = _CONVERTERS.get(target)
+    if converter is None:
+        raise ConversionError(value, target)
+    return converter(value)

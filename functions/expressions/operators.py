@@ -136,7 +136,11 @@ def _arithmetic(
     def apply(left: Value, right: Value) -> Value:
         if type(left) in _SMALL and type(right) in _SMALL:
             result = whole(left, right)
-            if MIN_LONG <= result <= MAX_LONG and MIN_LONG <= left <= MAX_LONG and MIN_LONG <= right <= MAX_LONG:
+            if (
+                MIN_LONG <= result <= MAX_LONG
+                and MIN_LONG <= left <= MAX_LONG
+                and MIN_LONG <= right <= MAX_LONG
+            ):
                 return Long(result)
         match _system(left, right):
             case "decimal":
@@ -261,7 +265,7 @@ def same(left: Value, right: Value) -> bool:
     if isinstance(left, list):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, Decimal):
-        return left.as_tuple() == right.as_tuple()
+        return bool(left.as_tuple() == right.as_tuple())
     return _same_double(left, right) if isinstance(left, float) else bool(left == right)
 
 
@@ -325,7 +329,9 @@ def _compare_doubles(left: float, right: float) -> int:
     if left != left or right != right:
         return (left != left) - (right != right)
     if left == right:
-        return (math.copysign(1, left) > math.copysign(1, right)) - (math.copysign(1, left) < math.copysign(1, right))
+        return (math.copysign(1, left) > math.copysign(1, right)) - (
+            math.copysign(1, left) < math.copysign(1, right)
+        )
     return (left > right) - (left < right)
 
 
@@ -336,11 +342,13 @@ def compare(left: Value, right: Value) -> int:
     numbers = _comparable(left, right)
     if numbers is not None:
         first, second = numbers
-        return _compare_doubles(first, second) if isinstance(first, float) else (first > second) - (first < second)
+        if isinstance(first, float):
+            return _compare_doubles(first, second)
+        return int(first > second) - int(first < second)
     if isinstance(left, str) or isinstance(right, str):
         return _compare_text(to_text(left), to_text(right))
     if type(left) is type(right) and isinstance(left, _ORDERED):
-        return (left > right) - (left < right)
+        return int(left > right) - int(left < right)
     raise OperandError(f"values of kind {kind_of(left)} and {kind_of(right)} have no order")
 
 

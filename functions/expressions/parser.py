@@ -39,7 +39,7 @@ _KEYWORDS = frozenset(
     """abstract assert boolean break byte case catch char class const continue default do double else
     enum extends final finally float for goto if implements import instanceof int interface long native
     new package private protected public return short static strictfp super switch synchronized this
-    throw throws transient try void volatile while true false null""".split()
+    throw throws transient try void volatile while true false null""".split()  # noqa: SIM905
 )
 _LEVELS: tuple[frozenset[str], ...] = (
     frozenset({"||"}),

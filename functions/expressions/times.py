@@ -119,10 +119,7 @@ def parse_sql_timestamp(text: str) -> int:
 
 def date_text(epoch_day: int) -> str:
     year, month, day = date_of(epoch_day)
-    if 0 <= year <= 9999:
-        years = f"{year:04d}"
-    else:
-        years = f"-{-year:04d}" if year < 0 else f"+{year}"
+    years = f"{year:04d}" if 0 <= year <= 9999 else f"-{-year:04d}" if year < 0 else f"+{year}"
     return f"{years}-{month:02d}-{day:02d}"
 
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 from ..faults import fault
 from .store import Store
 
-_LEAST, _MOST = 8192, 131072  # events in a round
-_STEP = 1024  # rows in a step
+_LEAST, _MOST = 16384, 131072  # events in a round
 _SPAN = "temp.span s CROSS JOIN events e INDEXED BY by_offset ON e.part=s.part AND e.off>=s.lo AND e.off<s.hi"
 _BEGIN = f"""
 DROP TABLE IF EXISTS temp.span;
@@ -66,13 +65,13 @@ class Indexer:
         self._spans, self._counts, self._moved = spans, (ids, keys), 0
         store.ids.begin_move()
 
-    def step(self) -> dict[int, int]:
-        """Move some more, within the transaction of the caller. After the last step, the new
+    def step(self, rows: int) -> dict[int, int]:
+        """Move `rows` more, within the transaction of the caller. After the last step, the new
         `indexed` of each partition."""
         query = self._store.connection.execute
         for move in _MOVES:
-            query(move, (self._moved, self._moved + _STEP))
-        self._moved += _STEP
+            query(move, (self._moved, self._moved + rows))
+        self._moved += rows
         if self._moved < max(self._counts):
             return {}
         fault("broker.indexing")

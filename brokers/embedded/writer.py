@@ -12,7 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from ...errors import BrokerUnavailable, TidemillError
@@ -27,7 +27,8 @@ from .upkeep import Removal
 _MOST_CALLS, _MOST_ENTRIES = 1024, 4096  # in one transaction
 _CHECKPOINT_BYTES, _CHECKPOINT_COMMITS = 8 << 20, 512  # a checkpoint is due after
 _LONG_LOG = 16384  # pages of the write-ahead log after which the writer stops for a checkpoint
-_INDEX_EVERY = 512  # events between two steps of indexing under load
+_INDEX_ROWS, _INDEX_LEAST = 1024, 64  # in a step of indexing: alone, and beside other work
+_PAUSE = 0.02  # seconds without a call, after which indexing goes on alone
 
 Added = Sequence[tuple[Partition, Stored]]
 
@@ -71,7 +72,7 @@ class Writer:
         self._failed_round = -1
         self._failure: TidemillError = BrokerUnavailable("")
         self._stale = False
-        self._since_index = 0
+        self._indexed_now: dict[int, int] = {}
         self._round_wanted = False
         self._checkpointer = _Checkpointer(folder)
         self._thread = threading.Thread(target=self._work, name="tidemill-broker", daemon=True)
@@ -91,16 +92,22 @@ class Writer:
     # --- the thread ------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        while (call := self._queue.get()) is not None:
+        while (call := self._next()) is not None:
             group, control = self._collect(call)
             if group:
                 self._transact(group)
             if control is not None:
                 self._control(control)
-            if self._since_index >= _INDEX_EVERY:
-                self._index()
-            while self._queue.empty() and self._index():
-                pass
+            self._begin_round()
+
+    def _next(self) -> Call | None:
+        """The next call; while none comes, a round of indexing goes on alone."""
+        while self._indexer.active:
+            try:
+                return self._queue.get(timeout=_PAUSE)
+            except Empty:
+                self._attempt(lambda: self._index(_INDEX_ROWS))
+        return self._queue.get()
 
     def _collect(self, call: Call | None) -> tuple[list[Call], Call | None]:
         """What may go into one transaction; and the control call that ends it, if one does."""
@@ -128,6 +135,7 @@ class Writer:
             answers.extend((call, self._apply(call)) for call in group)
             fault("broker.before-write")
             store.write()
+            self._index(_INDEX_LEAST + 2 * len(store.added))
 
         refused = [(call, self._failure) for call in group if call.round <= self._failed_round]
         if refused:
@@ -138,7 +146,6 @@ class Writer:
             self._fail(group, failure)
         elif group:
             added = self._store.added
-            self._since_index += len(added)
             self._answer(answers, added)
             self._checkpoint(added)
 
@@ -181,8 +188,9 @@ class Writer:
             fault("broker.before-sync")
             self._store.connection.execute("COMMIT")
             fault("broker.after-sync")
+            self._settle()
         except Exception as error:
-            self._stale = True
+            self._stale, self._indexed_now = True, {}
             self._roll_back()
             if isinstance(error, TidemillError):
                 return error
@@ -224,31 +232,27 @@ class Writer:
 
     # --- between transactions --------------------------------------------------------------------
 
-    def _index(self) -> bool:
-        """Begin a round of indexing when one is due, or go on with it; True when it did some."""
-        self._since_index = 0
+    def _begin_round(self) -> None:
         indexer = self._indexer
-        if self._stale or not (indexer.active or self._round_wanted or indexer.due()):
-            return False
-        if indexer.active:
-            self._index_step()
-            return True
+        if self._stale or indexer.active or not (self._round_wanted or indexer.due()):
+            return
         self._round_wanted = False
         try:
             indexer.begin()
         except sqlite3.Error:
             self._stale = True
-        return indexer.active
 
-    def _index_step(self) -> None:
-        done: dict[int, int] = {}
+    def _index(self, rows: int) -> None:
+        """A step of indexing, as a part of any transaction: alone it would cost a sync of its own."""
+        if self._indexer.active:
+            self._indexed_now = self._indexer.step(rows)
 
-        def run() -> None:
-            done.update(self._indexer.step())
-
-        if self._attempt(run) is None and done:
-            self._indexer.end(done)
-            self._loop.call_soon_threadsafe(self._indexed, done)
+    def _settle(self) -> None:
+        """A transaction is durable; perhaps it ended the round."""
+        if self._indexed_now:
+            self._indexer.end(self._indexed_now)
+            self._loop.call_soon_threadsafe(self._indexed, self._indexed_now)
+            self._indexed_now = {}
 
     def _checkpoint(self, added: Added) -> None:
         self._checkpointer.note(sum(len(stored.blob) for _, stored in added))
@@ -262,7 +266,8 @@ class Writer:
     def maintain(self, live: Mapping[str, Iterable[str]]) -> tuple[bool, list[Removal]]:
         """The `run` of a control call: one bounded step. True when there may be more to do."""
         if self._indexer.active:
-            return True, []  # it works with the events as they were
+            self._index(_INDEX_ROWS)
+            return True, []  # the round works with the events as they were
         self._round_wanted = upkeep.compactable(self._store)
         removals = upkeep.step(self._store, live)
         return bool(removals) or self._round_wanted, removals

@@ -58,6 +58,18 @@ def runs_user_code(wired: Wired) -> bool:
     return wired.type.startswith("python-")
 
 
+def named_topics(wired: Wired) -> list[str]:
+    """The topics that an agent's configuration names."""
+    paths = wired.declared.topic_fields if wired.declared else ()
+    return [name for path in paths for name, _ in _named(wired, path)]
+
+
+def named_resources(wired: Wired) -> list[str]:
+    """The resources that an agent's configuration names."""
+    paths = wired.declared.resource_fields if wired.declared else {}
+    return [name for path in paths for name, _ in _named(wired, path)]
+
+
 def _named(wired: Wired, path: str) -> Iterator[tuple[str, Position]]:
     """The names at a path of an agent's configuration, with their positions."""
     steps = path.replace("[]", ".[]").split(".")

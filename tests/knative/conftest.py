@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import ValidationError
+
 from tidemill.application.plan import (
     AssetPlan,
     GatewayPlan,
@@ -25,8 +26,8 @@ from tidemill.functions.unit import (
     AgentSpec,
     DiskSpec,
     ErrorsSpec,
-    ResourcesSpec,
     ResourceSpec,
+    ResourcesSpec,
     ScaleSpec,
     UnitSpec,
 )

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+
 from tidemill.application.plan import Plan, StreamingCluster, TopicPlan, TriggerPlan
 from tidemill.errors import ConfigurationError
 from tidemill.functions.environment import Environment
@@ -304,9 +305,8 @@ def test_secrets_are_mounted_by_reference_only(named_case: Callable[[str], Case]
 
 
 def test_references_to_secrets() -> None:
-    assert referenced("${secrets.a.b}", {"x": ["{{secrets.c.d}}", 1, None, {"y": "z ${ secrets.e.f } ${globals.g}"}]}) == (
-        "a", "c", "e",
-    )  # fmt: skip
+    nested = {"x": ["{{secrets.c.d}}", 1, None, {"y": "z ${ secrets.e.f } ${globals.g}"}]}
+    assert referenced("${secrets.a.b}", nested) == ("a", "c", "e")
 
 
 def test_secret_values_keep_their_types(tmp_path: Path, own_rules: Any) -> None:

@@ -13,13 +13,16 @@ from tidemill.knative.read import read
 from tidemill.knative.render import RenderOptions, render
 
 # Small alphabets make near collisions likely.
-TOPICS = st.from_regex(r"[aA._-]{1,3}b?", fullmatch=True) | st.from_regex(
-    r"[A-Za-z0-9._-]{1,200}", fullmatch=True
-)
+TOPICS = st.one_of(
+    st.from_regex(r"[aA._-]{1,3}b?", fullmatch=True), st.from_regex(r"[A-Za-z0-9._-]{1,200}", fullmatch=True)
+).filter(lambda name: name not in (".", ".."))
 IDS = st.from_regex(r"[aA._ -]{1,3}", fullmatch=True) | st.text(min_size=1, max_size=80)
 FILTERS = st.sampled_from(
     [(), ({"exact": {"type": "a"}},), ({"not": {"suffix": {"source": "b"}}}, {"cesql": "x = 1"})]
 )
+
+
+POLICIES = st.sampled_from(["fail", "skip", "dead-letter"])
 
 
 @st.composite
@@ -50,7 +53,7 @@ def units(draw: st.DrawFn, application: str, identity: str, topics: list[str]) -
         input=draw(st.sampled_from(topics)) if takes else None,
         output=draw(st.sampled_from(topics)) if kind in ("source", "processor") else None,
         errors=ErrorsSpec(
-            on_failure=draw(st.sampled_from(["fail", "skip", "dead-letter"])),
+            on_failure=draw(POLICIES),
             retries=draw(st.integers(0, 2000)),
         ),
         resources=ResourcesSpec(

@@ -62,7 +62,7 @@ def _check_id(name: str, what: str, node: Node, problems: Problems) -> None:
     if not _ID.fullmatch(name):
         why = "letters and digits, with '-', '_' and '.' between them: it becomes part of names and addresses"
         hint = "give the file an 'id'" if isinstance(node.value, dict) else None
-        problems.add(f"'{name}' cannot be the id of a {what}", node.at, why=why, hint=hint)
+        problems.add(f"'{name}' cannot be the {what}'s id", node.at, why=why, hint=hint)
 
 
 def _each(

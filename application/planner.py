@@ -109,7 +109,7 @@ class _UnitBuilder:
         implicit = [self._implicit_input(group) for group in groups]
         return [
             self._unit(group, own, following)
-            for group, own, following in zip(groups, implicit, [*implicit[1:], None], strict=True)
+            for group, own, following in zip(groups, implicit, [*implicit, None][1:], strict=True)
         ]
 
     def _implicit_input(self, group: Group) -> str | None:

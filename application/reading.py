@@ -39,9 +39,9 @@ class Reader:
     def _refuse_unknown(self) -> None:
         for key, at in (self.node.keys if self.node else {}).items():
             if key not in self.known:
-                shown = "this key" if self.opaque else f"the key '{key}'"
+                shown = "unknown key" if self.opaque else f"unknown key '{key}'"
                 self.problems.add(
-                    f"{self.what} does not know {shown}",
+                    f"{shown} in {self.what}",
                     at,
                     why=f"it knows {listed(self.known)}",
                     hint=None if self.opaque else did_you_mean(key, self.known),
@@ -117,7 +117,11 @@ class Reader:
             if found and found.raw == option:
                 return option
         if found:
-            stated = message.format(value=found.raw) if message else f"'{key}' of {self.what} cannot be this"
+            stated = (
+                message.format(value=found.raw)
+                if message
+                else f"'{key}' of {self.what} cannot be '{found.raw}'"
+            )
             why = f"it is one of {listed(options)}"
             self.problems.add(stated, found.at, why=why, hint=did_you_mean(found.raw, options))
         return None

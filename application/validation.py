@@ -53,6 +53,7 @@ def check(
 
     `subject` reads like "agent configuration (agent: 'a', type: 't')".
     """
+    value = without_nulls(value)
     try:
         model.model_validate(value)
     except ValidationError as error:

@@ -81,7 +81,9 @@ def read_yaml(text: str, file: str, problems: Problems, *, opaque: bool = False)
         builder.syntax(error)
     except yaml.YAMLError as error:
         line = text.encode()[: getattr(error, "position", 0)].count(b"\n")
-        problems.add(f"{file} is not valid YAML: a character that YAML forbids", builder.position(line, 0))
+        problems.add(
+            f"{builder.name} is not valid YAML: a character that YAML forbids", builder.position(line, 0)
+        )
     else:
         return builder.document(documents)
     return None
@@ -108,7 +110,8 @@ for _tag, _pattern, _first in (
 
 class _Builder:
     def __init__(self, text: str, file: str, problems: Problems, opaque: bool) -> None:
-        self.file, self.problems, self.opaque = file, problems, opaque
+        self.file, self.name = file, file.rpartition("/")[2]
+        self.problems, self.opaque = problems, opaque
         self.lines = [] if opaque else text.splitlines()
         self.size = 0
         self.open: set[int] = set()
@@ -128,20 +131,20 @@ class _Builder:
         # The composer quotes aliases, and in a file of secrets an alias may be half a password.
         shown = None if self.opaque and isinstance(error, yaml.composer.ComposerError) else error.problem
         why = f"{error.context}, from line {error.context_mark.line + 1}" if error.context_mark else None
-        self.problems.add(f"{self.file} is not valid YAML" + (f": {shown}" if shown else ""), at, why=why)
+        self.problems.add(f"{self.name} is not valid YAML" + (f": {shown}" if shown else ""), at, why=why)
 
     def document(self, documents: list[yaml.Node]) -> Node | None:
         if not documents or documents[0] is None:
-            self.problems.add(f"{self.file} is empty", Position(self.file))
+            self.problems.add(f"{self.name} is empty", Position(self.file))
             return None
         for extra in documents[1:2]:
             self.problems.add(
-                f"{self.file} holds more than one YAML document; only one is read", self.at(extra)
+                f"{self.name} holds more than one YAML document; only one is read", self.at(extra)
             )
         try:
             return self.node(documents[0])
         except _Endless as error:
-            self.problems.add(f"{self.file}: {error}", self.at(documents[0]))
+            self.problems.add(f"{self.name}: {error}", self.at(documents[0]))
             return None
 
     def node(self, node: yaml.Node) -> Node:

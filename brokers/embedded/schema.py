@@ -9,7 +9,7 @@ bulk (see `indexing.py`).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -125,13 +125,3 @@ def _values(insert: str, width: int, size: int) -> str:
 def listed(numbers: Iterable[object]) -> str:
     """Numbers as one parameter, to be unfolded by json_each."""
     return msgspec.json.encode(list(numbers)).decode()
-
-
-def all_events(
-    connection: sqlite3.Connection, part: int, page: int = 1000
-) -> Iterator[tuple[int, int, str, bytes]]:
-    """A partition from its first event to its end, in pages, so that no read stays open for long."""
-    offset = 0
-    while rows := connection.execute(READ, (part, offset, 1 << OFFSET_BITS, page)).fetchall():
-        yield from rows
-        offset = rows[-1][0] + 1

@@ -152,7 +152,10 @@ class Store:
         self._state: dict[tuple[str, str], bytes | None] = {}
         self._older: dict[int, list[int]] = {}
         self._first_added = self.seq
-        self.last_time = self._now = max(self.last_time, int(time.time() * 1000))
+        self.last_time = self._now = max(self.last_time, self.now())
+
+    def now(self) -> int:
+        return int(time.time() * 1000)
 
     # --- publishing ------------------------------------------------------------------------------
 

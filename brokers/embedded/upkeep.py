@@ -8,7 +8,6 @@ supersedes, so that its work grows with new events, not with the log.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -44,7 +43,7 @@ class Removal(NamedTuple):
 
 def step(store: Store, live: Mapping[str, Iterable[str]]) -> list[Removal]:
     """One step of everything, at most `_STEP` events looked at per kind; empty when nothing is left."""
-    now = int(time.time() * 1000)
+    now = store.now()
     removals: list[Removal] = []
     for part, topic in _parts(store):
         if len(removals) * 100 >= _STEP or sum(len(removal.offsets) for removal in removals) >= _STEP:

@@ -10,6 +10,7 @@ timer per record: results of one turn of the loop make one commit, and one timer
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import count, islice, takewhile
@@ -96,7 +97,8 @@ class Dispatcher:
         self._broken = False  # nor anything committed
         self._timer: asyncio.TimerHandle | None = None
         self._last_demand = 0
-        self._roomy = asyncio.Event()
+        self._readers: deque[asyncio.Future[int]] = deque()  # that wait for room, each in its turn
+        self._moved = asyncio.Event()
         self._wanted = asyncio.Event()
         self._quiet = asyncio.Event()
 
@@ -213,27 +215,44 @@ class Dispatcher:
         while True:
             await broker.wait(topic, index, partition.scan)
             while partition.too_far_ahead() or self._lanes.crowded():
-                await self._next_chance()
-            limit = await self._reserve()
-            end = broker.bounds(topic)[index][1]
-            try:
-                records = await broker.read(topic, index, partition.scan, limit)
-            finally:
-                self._lanes.reserved -= limit
-            # An empty read below the end: these offsets are gone (compacted, out of retention).
-            partition.scan = records[-1].offset + 1 if records else end
-            await self._take_in(partition, records)
-            self._settle()
+                self._moved.clear()
+                await self._moved.wait()
+            room = await self._reserve()
+            while room:
+                room = await self._read_on(partition, room)
 
-    async def _take_in(self, partition: Partition, records: Sequence[Stored]) -> None:
+    async def _read_on(self, partition: Partition, room: int) -> int:
+        """Read as much as there is room for. Returns the room that is left: records of parked lanes
+        take none, so a partition full of them reads on and keeps its share of the window."""
+        lanes, end = self._lanes, self._broker.bounds(self._topic)[partition.index][1]
+        try:
+            records = await self._broker.read(self._topic, partition.index, partition.scan, room)
+        finally:
+            lanes.reserved -= room
+        # An empty read below the end: these offsets are gone (compacted, out of retention).
+        partition.scan = records[-1].offset + 1 if records else end
+        loaded = lanes.loaded
+        new = self._take_in(partition, records)
+        left = room - (lanes.loaded - loaded)
+        if len(records) < room or left < READ_LIMIT // 8 or partition.too_far_ahead():
+            left = 0
+        lanes.reserved += left
+        if self._stateful and new:
+            await self._read_state(new)
+        lanes.ready.extend(new)
+        self._settle()
+        if len(records) == room:
+            await asyncio.sleep(0)  # a long backlog leaves the others their turn
+        return left
+
+    def _take_in(self, partition: Partition, records: Sequence[Stored]) -> list[Lane]:
+        """Give the records to their lanes; returns the new lanes."""
         if partition.beyond:
             records = [stored for stored in records if stored.offset not in partition.beyond]
         if self._filter is not None:
             records = self._acknowledge_unwanted(records)
-        lanes = [lane for stored in records if (lane := self._lanes.offer(partition, stored)) is not None]
-        if self._stateful and lanes:
-            await self._read_state(lanes)
-        self._lanes.ready.extend(lanes)
+        lanes = self._lanes
+        return [lane for stored in records if (lane := lanes.offer(partition, stored)) is not None]
 
     def _wants(self, stored: Stored) -> bool:
         return self._filter is None or self._filter(stored.event())
@@ -306,19 +325,22 @@ class Dispatcher:
 
     async def _reserve(self) -> int:
         """Wait for room to read, and take it."""
-        while not (room := self._room()):
-            await self._next_chance()
-        limit = min(room, READ_LIMIT)
-        self._lanes.reserved += limit
-        return limit
+        reader: asyncio.Future[int] = self._loop.create_future()
+        self._readers.append(reader)
+        self._grant_room()
+        return await reader
 
-    async def _next_chance(self) -> None:
-        self._roomy.clear()
-        await self._roomy.wait()
-
-    def _room(self) -> int:
+    def _grant_room(self) -> None:
         lanes = self._lanes
-        return lanes.room(not lanes.ready and self._subscriber.capacity() > 0)
+        while self._readers:
+            room = lanes.room(not lanes.ready and self._subscriber.capacity() > 0)
+            if not room:
+                return
+            reader = self._readers.popleft()
+            if not reader.done():  # else its task was cancelled
+                limit = min(room, READ_LIMIT)
+                lanes.reserved += limit
+                reader.set_result(limit)
 
     # --- records go out -----------------------------------------------------------------------------
 
@@ -330,8 +352,8 @@ class Dispatcher:
                 self._send()
             if lanes.wanting:
                 self._wanted.set()
-            if not self._roomy.is_set() and self._room():
-                self._roomy.set()
+            self._moved.set()
+            self._grant_room()
         if self.demand_changed is not None and self.demand != self._last_demand:
             self._last_demand = self.demand
             self.demand_changed()

@@ -40,7 +40,8 @@ class Group:
     beyond: set[int] = field(default_factory=set)
 
     def finish(self, offset: int) -> None:
-        assert offset >= self.low and offset not in self.beyond, f"offset {offset} is finished twice"
+        assert offset >= self.low, f"offset {offset} is finished twice"
+        assert offset not in self.beyond, f"offset {offset} is finished twice"
         self.beyond.add(offset)
         while self.low in self.beyond:
             self.beyond.remove(self.low)

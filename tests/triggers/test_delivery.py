@@ -11,6 +11,7 @@ import pytest
 from support.memory_broker import Disk, MemoryBroker
 from support.virtual import run_virtual
 from support.workers import Answer, Workers, at_once, text_of
+
 from tidemill.brokers.protocol import Effects, StateWrite, TopicConfig
 from tidemill.errors import ConfigurationError
 from tidemill.record import Event, to_record

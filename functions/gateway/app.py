@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
 from ...brokers.protocol import Broker
 from ...errors import ConfigurationError
+from ..http import ClientGone, Receive, Scope, Send
 from . import connections, service, web
-from .asgi import JSON, ClientGone, Message, Receive, Scope, Send, refuse, respond
+from .answers import JSON, refuse, respond
 from .consume import Subscription, Tails
 from .forward import forward
 from .handshake import Admission, Directory, admit, required_parameters
@@ -118,7 +120,7 @@ class Gateway:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
-        async def tracked(message: Message) -> None:
+        async def tracked(message: dict[str, Any]) -> None:
             nonlocal started
             started = True
             await send(message)
@@ -307,7 +309,7 @@ def _preflight(methods: Sequence[str]) -> dict[str, str]:
 def _closable(send: Send) -> Send:
     """`send` with one error for 'the client has gone': servers differ in what they raise."""
 
-    async def guarded(message: Message) -> None:
+    async def guarded(message: dict[str, Any]) -> None:
         try:
             await send(message)
         except RuntimeError as error:

@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus, urlsplit
 
 import h11
 
-from .asgi import ClientGone, Receive, Scope, Send, header
+from ..http import ClientGone, Receive, Scope, Send
 from .handshake import CREDENTIALS
 from .problems import Refusal
 
@@ -69,10 +69,10 @@ async def _connected(
 def _request(scope: Scope, prefix: str, path: str, host: str) -> h11.Request:
     headers = [(b"host", host.encode()), (b"connection", b"close")]
     headers += [(name, value) for name, value in scope["headers"] if name.lower() not in _NOT_FORWARDED]
-    length = header(scope, b"content-length")
-    if length is not None:
-        headers.append((b"content-length", length))
-    elif header(scope, b"transfer-encoding") is not None:
+    framing = {name.lower(): value for name, value in scope["headers"]}
+    if b"content-length" in framing:
+        headers.append((b"content-length", framing[b"content-length"]))
+    elif b"transfer-encoding" in framing:
         headers.append((b"transfer-encoding", b"chunked"))
     query = _without_credentials(scope["query_string"].decode("ascii"))
     target = prefix.rstrip("/") + "/" + path + (f"?{query}" if query else "")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from .app import Gateway
 
@@ -29,7 +31,7 @@ class GatewayServer(uvicorn.Server):
                 host=host,
                 port=port,
                 http=_BoundedHttp,
-                ws="websockets-sansio",
+                ws=_WebSocket,
                 # Above the gateway's own limit, which is checked after earlier requests are answered.
                 ws_max_size=4 * gateway.limits.message,
                 access_log=False,
@@ -69,3 +71,12 @@ class _BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._reading_head, self._head = True, 0
+
+
+class _WebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, which takes a handshake that was denied for one that was forgotten."""
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True

@@ -10,7 +10,8 @@ import asyncio
 import uuid
 
 from ...errors import EventError, RecordError
-from .asgi import JSON, ClientGone, Receive, Scope, Send, read_body, respond
+from ..http import ClientGone, Receive, Scope, Send
+from .answers import JSON, read_body, respond
 from .consume import Subscription, Tails
 from .limits import Limits
 from .problems import Refusal
@@ -24,7 +25,7 @@ async def call(
     scope: Scope, receive: Receive, send: Send, producer: Producer, output: str, tails: Tails, limits: Limits
 ) -> None:
     """Ask and wait for the answer. `producer` sets its headers and REQUEST_ID. Raises Refusal."""
-    body = await read_body(scope, receive, limits.message)
+    body = await read_body(receive, limits.message)
     subscription = tails.subscribe(output, "latest", ((REQUEST_ID, producer.headers[REQUEST_ID]),))
     try:
         written = await _ask(scope, body, producer)

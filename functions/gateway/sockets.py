@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ...errors import RecordError
 from ...record import Event
-from .asgi import Receive, Send
+from ..http import Receive, Send
 from .consume import Subscription
 from .limits import Limits
 from .produce import ACCEPTED, Answer, Producer
@@ -56,7 +56,9 @@ async def run_session(session: Session, drain: asyncio.Event) -> None:
     pusher = asyncio.create_task(_push(session))
     drained = asyncio.create_task(drain.wait())
     try:
-        await asyncio.wait({reader, pusher, drained}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({reader, answerer, pusher, drained}, return_when=asyncio.FIRST_COMPLETED)
+        if answerer.done():
+            answerer.result()
         code = _close_code(reader, pusher)
         reader.cancel()
         await asyncio.wait({reader})

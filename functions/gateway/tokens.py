@@ -8,7 +8,6 @@ exactly the rest. It is bound to its topic, and valid on every gateway that read
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 
 import msgspec
@@ -58,11 +57,11 @@ def _read_token(text: str, topic: str) -> dict[str, int]:
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         version = _decode_version(raw).version
-        if version > VERSION:
-            raise ValueError(f"the offset token has version {version}; this gateway reads up to {VERSION}")
-        token = _decode(raw)
-    except (msgspec.DecodeError, UnicodeError, binascii.Error) as error:
+        token = _decode(raw) if version == VERSION else None
+    except ValueError as error:
         raise ValueError("'position' must be latest, earliest or an offset token of this gateway") from error
+    if token is None:
+        raise ValueError(f"the offset token has version {version}; this gateway reads version {VERSION}")
     if token.topic != topic:
         raise ValueError(f"the offset token belongs to topic '{token.topic}', not to '{topic}'")
     return token.offsets

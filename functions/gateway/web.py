@@ -7,7 +7,8 @@ answered 400 in the form of a produce answer; a topic that cannot be written is 
 from __future__ import annotations
 
 from ...errors import EventError, RecordError
-from .asgi import Receive, Scope, Send, read_body, respond
+from ..http import Receive, Scope, Send
+from .answers import read_body, respond
 from .limits import Limits
 from .produce import ACCEPTED, Answer, Producer
 
@@ -16,7 +17,7 @@ _STATUS = {"OK": 200, "BAD_REQUEST": 400, "PRODUCER_ERROR": 500}
 
 async def produce(scope: Scope, receive: Receive, send: Send, producer: Producer, limits: Limits) -> None:
     """Write what the body holds, and answer when it is durable. Raises Refusal."""
-    body = await read_body(scope, receive, limits.message)
+    body = await read_body(receive, limits.message)
     await answer(send, await _produce(scope, body, producer))
 
 

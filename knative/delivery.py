@@ -1,4 +1,4 @@
-"""A trigger's policy for failures as Knative's DeliverySpec, and how long it holds a lane.
+"""A trigger's policy for failures as Knative's DeliverySpec.
 
 Called by `render.py` for Triggers and KafkaSources alike. Two things always hold: there is a dead
 letter sink (without one, Kafka's dispatcher drops an event when its attempts are used up), and the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..application.explain import FAIL_RETRIES, FAIL_STEP
 from ..application.plan import TriggerPlan
 from . import durations
 
@@ -19,8 +20,6 @@ TRIGGER_TIMEOUT = 310
 # Knative's proxies in between never cut first. At most 600, the largest that a stock cluster accepts.
 REQUEST_TIMEOUT = 320
 
-# `fail`: the n-th wait is n times ten seconds, so that a thousand of them last 58 days.
-FAIL_RETRIES, FAIL_DELAY = 1000, 10.0
 # Kafka's n-th exponential wait is delay × 2^n and has no upper limit. The ninth is 51 seconds; beyond
 # that many retries the waits grow linearly instead, up to a minute.
 DELAY, MOST_EXPONENTIAL, LONGEST_WAIT = 0.1, 9, 60.0
@@ -47,18 +46,7 @@ def delivery(trigger: TriggerPlan, sink: dict[str, Any]) -> dict[str, Any]:
 
 def _back_off(trigger: TriggerPlan) -> tuple[int, str, float]:
     if trigger.on_failure == "fail":
-        return FAIL_RETRIES, "linear", FAIL_DELAY
+        return FAIL_RETRIES, "linear", FAIL_STEP
     if trigger.retries <= MOST_EXPONENTIAL:
         return trigger.retries, "exponential", DELAY
     return trigger.retries, "linear", max(DELAY, round(LONGEST_WAIT / trigger.retries, 1))
-
-
-def lane_held(spec: dict[str, Any]) -> float:
-    """Seconds of waiting after which a lane whose record keeps failing is let go, by Kafka's counting.
-
-    The attempts themselves come on top.
-    """
-    delay, retries = durations.from_iso(spec["backoffDelay"]), spec["retry"]
-    if spec["backoffPolicy"] == "linear":
-        return float(delay * retries * (retries + 1) / 2)
-    return float(delay * (2 ** (retries + 1) - 2))

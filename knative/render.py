@@ -14,6 +14,7 @@ from .options import RenderOptions as RenderOptions
 from .scope import KIND, scope_of
 
 _ORDER = (
+    "Secret",
     "ConfigMap",
     "PersistentVolumeClaim",
     "Job",

@@ -145,8 +145,8 @@ class Compiler:
                 return None
         if isinstance(base, list | tuple | bytes) and not isinstance(base, ValueSet):
             return self.item_of(base, key, at)
-        what = "text, not a JSON object," if isinstance(base, str) else f"a value of kind {kind_of(base)} and"
-        self.unresolved(f"the value is {what} has no property '{to_text(key)}'", at)
+        what = "text that is no JSON object" if isinstance(base, str) else f"a value of kind {kind_of(base)}"
+        self.unresolved(f"{what} has no property '{to_text(key)}'", at)
 
     def item_of(self, base: Value, key: Value, at: int) -> Value:
         try:

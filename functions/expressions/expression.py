@@ -83,9 +83,14 @@ def compile_expression(
     text: str, *, filters_see: FilterScope = "record", condition: bool = False
 ) -> Expression:
     """Raises ExpressionError of stage `compile`. `condition` is for `when`: null counts as false."""
-    tree = parse(text)
-    compiler = Compiler(text, condition, _predicate_maker(filters_see))
-    return Expression(text, compiler.compile(tree), _assigns(tree))
+    try:
+        tree = parse(text)
+        compiler = Compiler(text, condition, _predicate_maker(filters_see))
+        return Expression(text, compiler.compile(tree), _assigns(tree))
+    except RecursionError:
+        raise ExpressionError(
+            f"the expression '{text[:60]}…' is too long", expression=text, stage="compile"
+        ) from None
 
 
 def _predicate_maker(filters_see: FilterScope) -> Callable[[str, Scope], Callable[[Value], bool]]:

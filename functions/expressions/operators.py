@@ -126,6 +126,13 @@ def _exactly(operation: Callable[[Decimal, Decimal], Decimal]) -> Callable[[Deci
     return run
 
 
+def _bounded(number: int) -> BigInteger:
+    """Python writes no integer of more than 4300 digits as text."""
+    if number.bit_length() > 14000:
+        raise OperandError("the result has more digits than a big integer may have")
+    return BigInteger(number)
+
+
 def _arithmetic(
     whole: Callable[[int, int], int],
     double: Callable[[float, float], float],
@@ -148,7 +155,7 @@ def _arithmetic(
             case "double":
                 return double(_double(left), _double(right))
             case "big":
-                return BigInteger(whole(_whole(left), _whole(right)))
+                return _bounded(whole(_whole(left), _whole(right)))
             case "long":
                 return Long(wrap(whole(_long(left), _long(right)), 64))
 

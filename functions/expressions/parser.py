@@ -41,22 +41,19 @@ _KEYWORDS = frozenset(
     new package private protected public return short static strictfp super switch synchronized this
     throw throws transient try void volatile while true false null""".split()  # noqa: SIM905
 )
-_LEVELS: tuple[frozenset[str], ...] = (
-    frozenset({"||"}),
-    frozenset({"&&"}),
-    frozenset({"==", "!="}),
-    frozenset({"<", ">", "<=", ">="}),
-    frozenset({"+="}),
-    frozenset({"+", "-"}),
-    frozenset({"*", "/", "%"}),
-)
+_PRECEDENCE = {
+    operator: level
+    for level, operators in enumerate(("||", "&&", "== !=", "< > <= >=", "+=", "+ -", "* / %"))
+    for operator in operators.split()
+}
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _WRAPPING = 2  # characters of `${` before the user's text
-_DEEPEST = 200
+_DEEPEST = 50
+_LONGEST_NUMBER = 1000
 
 
 def parse(text: str) -> Node:
-    """The tree of an expression written without `${}`."""
+    """The tree of an expression written without `${}`. Raises ExpressionError."""
     return _Parser(text).composite()
 
 
@@ -184,15 +181,16 @@ class _Parser:
             node = Choice(node, positive, self.choice(), at)
         return node
 
-    def binary(self, level: int) -> Node:
-        if level == len(_LEVELS):
-            return self.unary()
-        node = self.binary(level + 1)
-        while self.token.kind == "symbol" and self.token.text in _LEVELS[level]:
+    def binary(self, loosest: int) -> Node:
+        """Operators at least as tight as the level `loosest`, from left to right."""
+        node = self.unary()
+        while True:
             operator, at = self.token.text, self.column
+            level = _PRECEDENCE.get(operator, -1) if self.token.kind == "symbol" else -1
+            if level < loosest:
+                return node
             self.index += 1
             node = Binary(operator, node, self.binary(level + 1), at)
-        return node
 
     def unary(self) -> Node:
         prefixes: list[tuple[str, int]] = []
@@ -240,6 +238,8 @@ class _Parser:
         self.index += 1
         if token.kind == "string":
             return Constant(token.text)
+        if len(token.text) > _LONGEST_NUMBER:
+            self.error(f"expected a number of at most {_LONGEST_NUMBER} digits", token.at - _WRAPPING + 1)
         return Constant(_integer(token.text) if token.kind == "integer" else _floating(token.text))
 
     def bracketed(self, token: Token) -> Node:

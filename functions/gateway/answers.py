@@ -21,8 +21,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
     try:
         return await http.read_body(receive, limit)
     except http.BodyTooLarge:
-        reason = f"a message may have at most {limit} bytes"
-        raise Refusal(413, reason, headers={"connection": "close"}) from None
+        raise Refusal(413, f"a message may have at most {limit} bytes") from None
 
 
 async def respond(

@@ -99,6 +99,12 @@ class Gateway:
         else:
             await self._lifespan(receive, send)
 
+    def replace(self, gateways: Sequence[GatewayPlan]) -> None:
+        """Serve other gateways from now on; open sessions end as they began."""
+        for gateway in gateways:
+            _check(gateway)
+        self._directory = Directory(self._directory.tenant, self._directory.application, tuple(gateways))
+
     async def drain(self) -> None:
         """Refuse new sessions, and end the open ones with 1012 once their requests are answered."""
         self._draining.set()

@@ -14,7 +14,7 @@ class Limits:
     """Sizes in bytes, times in seconds."""
 
     message: int = 1024 * 1024  # one produce request, in any form
-    url: int = 16 * 1024  # path and query
+    url: int = 8000  # path and query; WebSocket libraries refuse request lines over 8 KiB
     parameters: int = 100  # in one query
     inbox: int = 16  # requests of one socket that are read ahead
     queue: int = 256  # records that wait for one slow consumer …

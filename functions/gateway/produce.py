@@ -21,7 +21,7 @@ import msgspec
 
 from ...bindings import BATCH, STRUCTURED, content_type, from_batch, from_http, from_structured
 from ...brokers.protocol import Broker
-from ...errors import RecordError, TidemillError
+from ...errors import NewerVersion, RecordError, TidemillError
 from ...record import Event, Record, json_text, to_event, to_record, topic_form
 from .problems import explicit
 
@@ -101,6 +101,8 @@ class Producer:
         try:
             record = self._with_headers(to_record(event))
             return to_event(record, id=event.id, source=event.source, type=event.attributes["type"])
+        except NewerVersion as error:
+            raise BadRequest(error.message) from error
         except (ValueError, TypeError, LookupError) as error:
             # Extensions in our own packed form, which somebody else filled with something else.
             raise BadRequest("the event's extensions are damaged") from error

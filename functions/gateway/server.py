@@ -18,6 +18,10 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from .app import Gateway
 
 _MAX_HEAD = 64 * 1024
+_BAD_HANDSHAKE = (
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\r\n"
+    b"The WebSocket handshake is not valid HTTP."
+)
 
 
 class GatewayServer(uvicorn.Server):
@@ -74,9 +78,16 @@ class _BoundedHttp(HttpToolsProtocol):
 
 
 class _WebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket, which takes a handshake that was denied for one that was forgotten."""
+    """uvicorn's WebSocket, with two faults mended: it takes a handshake that was denied for one that
+    was forgotten, and does not answer one that cannot be parsed."""
 
     async def send(self, message: Any) -> None:
         await super().send(message)
         if self.close_sent:
             self.handshake_complete = True
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.handshake_initiated and self.conn.handshake_exc is not None:
+            self.transport.write(b"".join(self.conn.data_to_send()) or _BAD_HANDSHAKE)
+            self.transport.close()

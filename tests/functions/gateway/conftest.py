@@ -123,7 +123,9 @@ class Running:
 
     def connect(self, kind: str, gateway: str, *, reads_ahead: int | None = None, **query: str) -> Any:
         """A client. One that has read ahead all it may cannot see the server's close."""
-        return websockets.connect(self.path(kind, gateway, **query), max_size=None, max_queue=reads_ahead)
+        return websockets.connect(
+            self.path(kind, gateway, **query), max_size=None, max_queue=reads_ahead, compression=None
+        )
 
     async def write(self, topic: str, *values: Any, **headers: Any) -> None:
         """Records as an agent writes them."""

@@ -6,8 +6,6 @@ import asyncio
 import base64
 import json
 
-import pytest
-
 from tidemill.functions.gateway.limits import Limits
 from tidemill.functions.gateway.spec import GatewayPlan, HeaderSpec
 from tidemill.record import Record, to_event
@@ -58,39 +56,29 @@ async def test_a_token_of_a_latest_reader_loses_nothing_while_away(serving, rece
             assert sorted(await take(receive, socket, 4)) == ["1", "2", "3", "4"]
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        "nonsense",
-        "%%%",
-        "äöü",
-        "e30",
-        base64.urlsafe_b64encode(b"[]").decode(),
-        base64.urlsafe_b64encode(b"\xff\xfe").decode(),
-        base64.urlsafe_b64encode(json.dumps({"version": 2}).encode()).decode(),
-        *(
-            base64.urlsafe_b64encode(
-                json.dumps({"offsets": offsets, "topic": topic, "version": 1}).encode()
-            ).decode()
-            for offsets, topic in (
-                ({"0": 1}, "questions"),
-                ({"0": -1}, "answers"),
-                ({"0": 2**70}, "answers"),
-                ({"0": 5}, "answers"),
-                ({"7": 0}, "answers"),
-                ({"x": 0}, "answers"),
-                ({"0": "1"}, "answers"),
-                ([1], "answers"),
-            )
-        ),
-    ],
-)
-async def test_a_bad_token_is_refused(serving, refusal, token):
+def encoded(document: bytes) -> str:
+    return base64.urlsafe_b64encode(document).decode().rstrip("=")
+
+
+BAD_TOKENS = [
+    "nonsense", "%%%", "äöü", "e30", encoded(b"[]"), encoded(b"\xff\xfe"), encoded(b'{"version":2}'),
+    *(
+        encoded(json.dumps({"offsets": offsets, "topic": topic, "version": 1}).encode())
+        for offsets, topic in (
+            ({"0": 1}, "questions"), ({"0": -1}, "answers"), ({"0": 2**70}, "answers"), ({"0": 5}, "answers"),
+            ({"7": 0}, "answers"), ({"x": 0}, "answers"), ({"0": "1"}, "answers"), ([1], "answers"),
+        )
+    ),
+]  # fmt: skip
+
+
+async def test_bad_tokens_are_refused(serving, refusal):
     async with serving(ALL) as run:
-        status, problem = await refusal(run.path("consume", "all", option__position=token))
-        assert status == 400
-        assert problem["detail"].startswith("Error for gateway all (tenant: default, appId: myapp): ")
-        assert "token" in problem["detail"]
+        for token in BAD_TOKENS:
+            status, problem = await refusal(run.path("consume", "all", option__position=token))
+            assert status == 400, token
+            assert problem["detail"].startswith("Error for gateway all (tenant: default, appId: myapp): ")
+            assert "token" in problem["detail"]
 
 
 async def test_latest_is_fixed_before_the_handshake_completes(serving, receive):

@@ -13,7 +13,7 @@ import msgspec
 
 from ..errors import Position
 from ..functions.unit import ResourceSpec
-from .catalogue.assets import ASSET_TYPES, SCRIPTED
+from .catalogue import ASSET_TYPES, SCRIPTED, model
 from .model import Application, Asset
 from .plan import AssetPlan
 from .problems import Problems, did_you_mean, listed
@@ -38,13 +38,13 @@ def plan_assets(
 
 def _plan_asset(asset: Asset, resolver: Resolver, resources: ResourceTable, problems: Problems) -> AssetPlan:
     config = without_nulls(resolver.value(asset.config))
-    model = ASSET_TYPES.get(asset.type.raw)
-    if model is None:
+    place = ASSET_TYPES.get(asset.type.raw)
+    if place is None:
         why, hint = f"there are {listed(ASSET_TYPES)}", did_you_mean(asset.type.raw, ASSET_TYPES)
         problems.add(f"Unknown asset type '{asset.type.raw}'", asset.type.at, why=why, hint=hint)
     else:
         subject = f"asset configuration (asset: '{asset.id}', type: '{asset.type.raw}')"
-        check(model, config, asset.config, subject, problems)
+        check(model(place), config, asset.config, subject, problems)
     _check_statements(asset, config, problems)
     named = config.get("datasource")
     at = asset.config.entries.get("datasource", asset.config).at

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .catalogue.resources import AI_TYPES, DATABASE_TYPES
+from .catalogue import AI_TYPES, DATABASE_TYPES
 from .model import Application
 from .plan import GatewayPlan
 from .planner import Planned

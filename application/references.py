@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import Position
 from ..functions.placeholders import is_symbolic
 from ..functions.unit import ResourceSpec
-from .catalogue.resources import AI_TYPES
+from .catalogue import AI_TYPES
 from .problems import Problems
 from .resources import ResourceTable
 from .topics import Topics

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import Position
 from ..functions.placeholders import is_symbolic
 from ..functions.unit import ResourceSpec
-from .catalogue.resources import AI_TYPES, DATABASE_TYPES, RESOURCE_TYPES, SERVICES
+from .catalogue import AI_TYPES, DATABASE_TYPES, RESOURCE_TYPES, SERVICES, model
 from .files import CONFIGURATION
 from .model import Application, Resource
 from .problems import Problems, did_you_mean, listed
@@ -53,7 +53,13 @@ class ResourceTable:
         declared, spec = self._declared[name], self.specs[name]
         subject = f"resource configuration (resource: '{spec.name or name}', type: '{spec.type}')"
         if spec.type in AI_TYPES:
-            check(AI_TYPES[spec.type], spec.configuration, declared.configuration, subject, self._problems)
+            check(
+                model(AI_TYPES[spec.type]),
+                spec.configuration,
+                declared.configuration,
+                subject,
+                self._problems,
+            )
         elif spec.type in DATABASE_TYPES:
             self._check_database(declared, spec.configuration, subject)
         else:
@@ -79,7 +85,7 @@ class ResourceTable:
         if is_symbolic(service):
             return
         if isinstance(service, str) and service in SERVICES:
-            check(SERVICES[service], configuration, declared.configuration, subject, self._problems)
+            check(model(SERVICES[service]), configuration, declared.configuration, subject, self._problems)
             return
         stated = declared.configuration.entries.get("service")
         message = f"Found error on {subject}. service must be set to one of: {listed(SERVICES)}"

@@ -21,14 +21,17 @@ from .problems import Problems
 Scalar: TypeAlias = str | int | float | bool | None
 
 # More nodes than a person writes: only aliases that multiply each other get here.
-_MOST_NODES = 200_000
+_MOST_NODES = 100_000
 
 SENSITIVE = re.compile(
     r"(pass(word|wd)?|secret|token|(access|api|private|secret|account)[-_]?key|credentials?"
     r"|jaas\.config|connection-string|serviceAccountJson|secureBundle)$",
     re.IGNORECASE,
 )
-_ENTRY = re.compile(r"""(?P<key>["']?(?P<name>[\w.\-]+)["']?\s*:\s+)(?P<value>("[^"]*"|'[^']*'|[^,}#]+))""")
+_ENTRY = re.compile(
+    r"""(?P<key>["']?(?P<name>[\w.\-]+)["']?\s*:\s+)"""
+    r"""(?P<value>"[^"]*"|'[^']*'|(\$\{[^}]*\}|[^,{}\[\]#])+|[\[{].*)"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,17 +116,23 @@ class _Builder:
         self.file, self.name = file, file.rpartition("/")[2]
         self.problems, self.opaque = problems, opaque
         self.lines = [] if opaque else text.splitlines()
+        self.shown: dict[int, str] = {}
         self.size = 0
+        self.hidden = 0
         self.open: set[int] = set()
 
     def position(self, line: int, column: int) -> Position:
         if line >= len(self.lines) > 0:  # a file that ends too early: show where it ends
             line, column = len(self.lines) - 1, len(self.lines[-1])
-        text = masked(self.lines[line]) if self.lines else ""
-        return Position(self.file, line + 1, column + 1, text)
+        if self.lines and line not in self.shown:
+            self.shown[line] = masked(self.lines[line])
+        return Position(self.file, line + 1, column + 1, self.shown.get(line, ""))
 
     def at(self, node: yaml.Node) -> Position:
-        return self.position(node.start_mark.line, node.start_mark.column)
+        mark = node.start_mark
+        if self.hidden:
+            return Position(self.file, mark.line + 1, mark.column + 1)
+        return self.position(mark.line, mark.column)
 
     def syntax(self, error: yaml.MarkedYAMLError) -> None:
         mark = error.problem_mark or error.context_mark
@@ -175,8 +184,16 @@ class _Builder:
                 self.problems.add(f"{name} stands here twice", at, why=f"first at {keys[key.value]}")
             else:
                 keys[key.value] = at
-                values[key.value] = self.node(value)
+                values[key.value] = self.value(key, value)
         return Node(values, self.at(node), keys=keys)
+
+    def value(self, key: yaml.ScalarNode, node: yaml.Node) -> Node:
+        """The value of a key. Behind `password:` the lines that follow are not shown."""
+        hides = bool(SENSITIVE.search(key.value)) and node.start_mark.line > key.start_mark.line
+        self.hidden += hides
+        found = self.node(node)
+        self.hidden -= hides
+        return found
 
     def scalar(self, node: yaml.Node) -> Scalar:
         text: str = node.value
@@ -207,9 +224,11 @@ class _Endless(Exception):
 
 def masked(line: str) -> str:
     """A line with the values of passwords, tokens and keys hidden; placeholders stay."""
-    return _ENTRY.sub(_mask, line)
-
-
-def _mask(entry: re.Match[str]) -> str:
-    hidden = SENSITIVE.search(entry["name"]) and "${" not in entry["value"]
-    return f"{entry['key']}***" if hidden else entry[0]
+    start, shown = 0, ""
+    while entry := _ENTRY.search(line, start):
+        hidden = SENSITIVE.search(entry["name"]) and "${" not in entry["value"]
+        # A value that is no secret may hold one: {access-key: …}.
+        end = entry.end() if hidden else entry.end("key")
+        shown += line[start : entry.start()] + entry["key"] + ("***" if hidden else "")
+        start = end
+    return shown + line[start:]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 from .base import Settings
@@ -58,17 +57,3 @@ class SolrStatement(Settings):
 
 class SolrCollection(_Asset):
     create_statements: tuple[SolrStatement, ...]
-
-
-ASSET_TYPES: Mapping[str, type[_Asset]] = {
-    "astra-collection": AstraCollection,
-    "astra-keyspace": AstraKeyspace,
-    "cassandra-keyspace": CassandraKeyspace,
-    "cassandra-table": CassandraTable,
-    "jdbc-table": JdbcTable,
-    "milvus-collection": MilvusCollection,
-    "opensearch-index": OpenSearchIndex,
-    "solr-collection": SolrCollection,
-}
-# Types whose `delete-statements` and `deletion-mode: delete` need each other.
-SCRIPTED = ("cassandra-table", "cassandra-keyspace", "jdbc-table")

@@ -1,14 +1,12 @@
 """Resource types of configuration.yaml: models, databases.
 
-The planner checks a resource when an agent or asset uses it. Every database service fits both
-`datasource` and `vector-database`. Keys that LangStream's own examples use without need are
+The planner checks a resource when an agent or asset uses it. Keys that LangStream's own examples use without need are
 accepted and mean nothing unless a comment says so.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -164,25 +162,3 @@ class Sqlite(Settings):
 
     service: str
     path: str | None = None
-
-
-AI_TYPES: Mapping[str, type[Settings]] = {
-    "open-ai-configuration": OpenAI,
-    "hugging-face-configuration": HuggingFace,
-    "vertex-configuration": Vertex,
-    "bedrock-configuration": Bedrock,
-    "ollama-configuration": Ollama,
-}
-DATABASE_TYPES = ("datasource", "vector-database")
-RESOURCE_TYPES = (*AI_TYPES, *DATABASE_TYPES)
-SERVICES: Mapping[str, type[Settings]] = {
-    "astra": Astra,
-    "astra-vector-db": AstraVector,
-    "cassandra": Cassandra,
-    "jdbc": Jdbc,
-    "milvus": Milvus,
-    "opensearch": OpenSearch,
-    "pinecone": Pinecone,
-    "solr": Solr,
-    "sqlite": Sqlite,
-}

@@ -30,6 +30,7 @@ def run(
     from ..local.run import run as run_application
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     options = RunOptions(
         directory, instance, secrets, state, name, gateway_port, ingress_port, embedded, watch
     )

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from ..brokers.protocol import Broker
 from ..functions import frames
 from ..functions.outcome import Busy, Done, Failed
-from ..record import Event
 
 if TYPE_CHECKING:
     from .pool import Pool, Worker
-
-Publish: TypeAlias = Callable[[str, Sequence[Event]], Awaitable[None]]
 
 log = logging.getLogger("tidemill.pool")
 
@@ -26,9 +24,9 @@ log = logging.getLogger("tidemill.pool")
 class Connection(asyncio.Protocol):
     """A worker's socket on the dispatcher's side."""
 
-    def __init__(self, pools: Mapping[str, Pool], publish: Publish) -> None:
+    def __init__(self, pools: Mapping[str, Pool], broker: Broker) -> None:
         self._pools = pools
-        self._publish = publish
+        self._broker = broker
         self._reader = frames.Reader(self._receive)
         self._tasks: set[asyncio.Task[None]] = set()
         self._worker: Worker | None = None
@@ -81,7 +79,7 @@ class Connection(asyncio.Protocol):
 
     async def _write(self, message: frames.Publish) -> None:
         try:
-            await self._publish(message.topic, message.events)
+            await self._broker.publish(message.topic, message.events)
             answer = frames.Published(message.request)
         except Exception as error:
             answer = frames.Published(message.request, str(error))

@@ -19,14 +19,15 @@ from typing import Any
 from ..brokers.embedded import EmbeddedBroker
 from ..brokers.protocol import TopicConfig
 from ..functions.environment import write_secrets
-from ..functions.gateway.app import gateway_app
+from ..functions.gateway.app import Gateway, gateway_app
+from ..functions.gateway.server import GatewayServer
 from ..functions.registry import AGENTS
 from ..knative.read import Manifests
 from .connections import Connection
 from .ingress import ingress_app
 from .pool import Pool
 from .processes import Processes
-from .servers import Server, bind
+from .servers import QuietServer, Serving, bind
 from .units import Places, RunningUnit, make_unit, triggers_of, unit_variables
 
 TICK_SECONDS = 1.0
@@ -35,22 +36,13 @@ MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes
 log = logging.getLogger("tidemill.platform")
 
 
-class Replaceable:
-    """An ASGI app whose inside a reload may change; open connections stay with the old one."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.inner(scope, receive, send)
-
-
 class Platform:
     """One application, running."""
 
     def __init__(
         self,
         manifests: Manifests,
+        broker: EmbeddedBroker,
         *,
         state: Path,
         code: Path,
@@ -59,12 +51,12 @@ class Platform:
         ingress_port: int = 0,
     ) -> None:
         self.manifests = manifests
+        self.broker = broker
         self._scratch = _short_folder(state)
         self.places = Places(state, code, self._scratch / "workers.sock")
         self._secrets = secrets
         self._gateway_socket = bind(gateway_port, "--gateway-port")
         self._ingress_socket = bind(ingress_port, "--ingress-port")
-        self.broker = EmbeddedBroker(self.places.broker)
         self.units: dict[str, RunningUnit] = {}
         self._pools: dict[str, Pool] = {}
         self._processes = Processes(_modules(manifests), {})
@@ -72,26 +64,23 @@ class Platform:
         self._ticking: asyncio.Task[None] | None = None
         self._brokers: dict[str, str] = {}
         self.ready = False
-        self.gateway_app: Replaceable
-        self.gateway: Server
-        self.ingress: Server
+        self.gateway: Serving
+        self.ingress: Serving
 
     async def start(self) -> None:
         """Everything up: when this returns, the gateway accepts and every unit can be woken."""
-        await self.broker.open()
         write_secrets(self.places.secrets, self._secrets)
         loop = asyncio.get_running_loop()
         self.places.socket.unlink(missing_ok=True)
         self._listener = await loop.create_unix_server(
-            lambda: Connection(self._pools, self.broker.publish), str(self.places.socket)
+            lambda: Connection(self._pools, self.broker), str(self.places.socket)
         )
         os.chmod(self.places.socket, 0o600)
         await self._create_topics(self.manifests)
-        self.ingress = Server(
-            ingress_app(self.broker, self.manifests.tenant, self._brokers, self.status), self._ingress_socket
-        )
-        self.gateway_app = Replaceable(self._gateway())
-        self.gateway = Server(self.gateway_app, self._gateway_socket)
+        ingress = ingress_app(self.broker, self.manifests.tenant, self._brokers, self.status)
+        self.ingress = Serving(QuietServer(ingress), self._ingress_socket)
+        self._gateway = self._make_gateway()
+        self.gateway = Serving(GatewayServer(self._gateway), self._gateway_socket)
         await self._processes.start()
         await self._start_units(self.manifests)
         await self.ingress.start()
@@ -99,7 +88,7 @@ class Platform:
         self._ticking = asyncio.create_task(self._tick())
         self.ready = True
 
-    def _gateway(self) -> Any:
+    def _make_gateway(self) -> Gateway:
         return gateway_app(
             self.broker,
             self.manifests.gateways,
@@ -160,7 +149,7 @@ class Platform:
         gateways_changed = manifests.gateways != self.manifests.gateways
         self.manifests = manifests
         if gateways_changed:
-            self.gateway_app.inner = self._gateway()
+            self._gateway.replace(manifests.gateways)
         return fresh
 
     async def _tick(self) -> None:
@@ -199,7 +188,6 @@ class Platform:
         if self._listener is not None:
             self._listener.close()
         await self._processes.close()
-        await self.broker.close()
         if self._scratch != self.places.state:
             shutil.rmtree(self._scratch, ignore_errors=True)
 

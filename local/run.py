@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..application import Application, load, plan
+from ..application.loader import load, load_secrets
+from ..application.planner import plan
+from ..brokers.embedded import EmbeddedBroker
 from ..errors import ApplicationError, TidemillError
 from ..knative.options import RenderOptions
 from ..knative.read import Manifests, read
 from ..knative.render import render
 from .platform import Platform
+from .units import BROKER_FOLDER
 
 DEFAULT_GATEWAY_PORT = 8091
 STATE_FOLDER = ".tidemill"
@@ -66,11 +69,8 @@ def prepare(options: RunOptions) -> Prepared:
     planned = plan(application)
     _refuse_foreign_brokers(planned.cluster.type, options.embedded)
     manifests = read(render(planned, RenderOptions(namespace=planned.tenant)))
-    return Prepared(manifests, _secret_values(application), code_digest(options.directory))
-
-
-def _secret_values(application: Application) -> Mapping[str, Mapping[str, Any]]:
-    return {identity: secret.data for identity, secret in application.secrets.items()}
+    secrets = load_secrets(options.secrets).values if options.secrets else {}
+    return Prepared(manifests, secrets, code_digest(options.directory))
 
 
 def _refuse_foreign_brokers(kind: str, embedded: bool) -> None:
@@ -99,8 +99,19 @@ def code_digest(directory: Path) -> str:
 async def run(options: RunOptions, announce: Callable[[Platform], None]) -> None:
     """Run until a signal. `announce` is called once everything is up."""
     prepared = prepare(options)
+    broker = await EmbeddedBroker.open(options.state_folder / BROKER_FOLDER)
+    try:
+        await _run(options, prepared, broker, announce)
+    finally:
+        await broker.close()
+
+
+async def _run(
+    options: RunOptions, prepared: Prepared, broker: EmbeddedBroker, announce: Callable[[Platform], None]
+) -> None:
     platform = Platform(
         prepared.manifests,
+        broker,
         state=options.state_folder,
         code=options.directory.absolute(),
         secrets=prepared.secrets,

@@ -38,43 +38,49 @@ def bind(port: int, option: str) -> socket.socket:
     return listener
 
 
-class Server(uvicorn.Server):
-    """One app on one socket."""
+class QuietServer(uvicorn.Server):
+    """uvicorn for an app without WebSockets; the run handles signals."""
 
-    def __init__(self, app: Any, listener: socket.socket) -> None:
+    def __init__(self, app: Any) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                log_level="warning",
+                log_config=None,
                 access_log=False,
                 lifespan="on",
-                ws="websockets",
-                ws_max_size=2 * 1024 * 1024,
+                ws="none",
                 timeout_graceful_shutdown=10,
                 server_header=False,
                 date_header=False,
             )
         )
-        self._listener = listener
-        self._serving: asyncio.Task[None] | None = None
-        self.port: int = listener.getsockname()[1]
-        self.url = f"http://{LOOPBACK}:{self.port}"
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # the run handles signals
+        yield
+
+
+class Serving:
+    """A uvicorn server on a socket that is bound already."""
+
+    def __init__(self, server: uvicorn.Server, listener: socket.socket) -> None:
+        self._server = server
+        self._listener = listener
+        self._task: asyncio.Task[None] | None = None
+        self.port: int = listener.getsockname()[1]
+        self.url = f"http://{LOOPBACK}:{self.port}"
 
     async def start(self) -> None:
         """Serve until `stop`; returns when connections are accepted."""
-        self._serving = asyncio.create_task(self.serve(sockets=[self._listener]))
-        while not self.started:
-            if self._serving.done():
-                self._serving.result()
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._listener]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
                 raise TidemillError(f"the server on port {self.port} ended while it started")
             await asyncio.sleep(0.005)  # uvicorn offers no event for this
 
     async def stop(self) -> None:
         """Finish open requests, then close."""
-        self.should_exit = True
-        if self._serving is not None:
-            await self._serving
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task

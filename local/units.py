@@ -21,6 +21,9 @@ from .pool import Pool
 from .processes import Processes
 
 
+BROKER_FOLDER = "broker"
+
+
 class Places:
     """Where a run keeps its files, below the state folder."""
 
@@ -28,7 +31,6 @@ class Places:
         self.state = state
         self.code = code
         self.socket = socket
-        self.broker = state / "broker"
         self.units = state / "units"
         self.secrets = state / "secrets"
         self.disks = state / "disks"

@@ -53,13 +53,8 @@ class ResourceTable:
         declared, spec = self._declared[name], self.specs[name]
         subject = f"resource configuration (resource: '{spec.name or name}', type: '{spec.type}')"
         if spec.type in AI_TYPES:
-            check(
-                model(AI_TYPES[spec.type]),
-                spec.configuration,
-                declared.configuration,
-                subject,
-                self._problems,
-            )
+            wanted = model(AI_TYPES[spec.type])
+            check(wanted, spec.configuration, declared.configuration, subject, self._problems)
         elif spec.type in DATABASE_TYPES:
             self._check_database(declared, spec.configuration, subject)
         else:

@@ -1,7 +1,7 @@
 """Resource types of configuration.yaml: models, databases.
 
-The planner checks a resource when an agent or asset uses it. Keys that LangStream's own examples use without need are
-accepted and mean nothing unless a comment says so.
+The planner checks a resource when an agent or asset uses it. Keys that LangStream's own examples
+use without need are accepted, and mean nothing unless a comment says so.
 """
 
 from __future__ import annotations

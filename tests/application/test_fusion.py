@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from pathlib import Path
@@ -104,9 +105,7 @@ def _check_topics(plan: Any, agents: list[dict[str, Any]], expected: list[list[s
     """Every link between units is a topic that exists, and there is no other implicit topic."""
     outputs = {agent["id"]: agent.get("output") for agent in agents}
     linked = [
-        f"agent-{unit[0]}-input"
-        for before, unit in zip(expected, expected[1:], strict=False)
-        if not outputs[before[-1]]
+        f"agent-{unit[0]}-input" for before, unit in itertools.pairwise(expected) if not outputs[before[-1]]
     ]
     implicit = [topic.name for topic in plan.topics if topic.implicit and not topic.dead_letter_of]
     assert implicit == sorted(linked)

@@ -154,7 +154,8 @@ def test_errors_and_resources_are_inherited_field_by_field(plan) -> None:
             "  - type: identity\n"
             "    input: in\n"
             "    errors: {retries: 1}\n"
-            "    resources: {parallelism: 3, disk: {enabled: true}, scale: {min: 1, metric: rps, target: 20}}\n"
+            "    resources:\n"
+            "      {parallelism: 3, disk: {enabled: true}, scale: {min: 1, metric: rps, target: 20}}\n"
         )
     )
     assert unit.errors == ErrorsSpec(on_failure="skip", retries=1)
@@ -197,7 +198,8 @@ def test_globals_are_resolved_and_secrets_stay(write) -> None:
             ),
             "../instance.yaml": (
                 "instance:\n"
-                "  streamingCluster: {type: kafka, configuration: {admin: {servers: '${globals.suffix}:1'}}}\n"
+                "  streamingCluster: {type: kafka, configuration: {admin:\n"
+                "    {servers: '${globals.suffix}:1'}}}\n"
                 "  globals: {suffix: b, unknown: [1]}\n"
             ),
             "../secrets.yaml": "secrets: [{id: open-ai, data: {key: planted-value}}]",
@@ -245,7 +247,8 @@ def test_a_missing_last_step_is_null_and_a_note(write) -> None:
 def test_symbolic_values_pass_typed_fields_and_strict_refuses_them(plan) -> None:
     pipeline = (
         "pipeline:\n"
-        "  - {type: drop-fields, input: in, configuration: {fields: '${globals.fields}', part: '${secrets.a.b}'}}"
+        "  - {type: drop-fields, input: in, configuration:\n"
+        "      {fields: '${globals.fields}', part: '${secrets.a.b}'}}"
     )
     assert units(plan(pipeline))[0].agents[0].configuration["fields"] == "${globals.fields}"
     with pytest.raises(ApplicationError) as caught:
@@ -275,7 +278,9 @@ def test_modules_have_their_own_topics_and_gateways_see_all(write) -> None:
             {
                 "a.yaml": "module: one\ntopics: [{name: x}]\npipeline: [{type: identity, input: x}]",
                 "b.yaml": "module: two\ntopics: [{name: y}]\npipeline: [{type: identity, input: y}]",
-                "gateways.yaml": "gateways: [{id: g, type: produce, topic: x}, {id: g, type: consume, topic: y}]",
+                "gateways.yaml": (
+                    "gateways: [{id: g, type: produce, topic: x}, {id: g, type: consume, topic: y}]"
+                ),
             }
         )
     )
@@ -293,7 +298,8 @@ def test_user_code_gets_all_resources_and_globals_and_others_none(write) -> None
                 "configuration.yaml": (
                     "configuration:\n"
                     "  resources:\n"
-                    "    - {type: open-ai-configuration, name: ai, configuration: {access-key: '${secrets.a.b}'}}\n"
+                    "    - {type: open-ai-configuration, name: ai,"
+                    " configuration: {access-key: '${secrets.a.b}'}}\n"
                     "    - {type: vector-database, id: db, configuration: {service: sqlite}}\n"
                     "  defaults: {globals: {x: 1}}\n"
                 ),
@@ -406,7 +412,9 @@ def test_every_cluster_is_planned(write, cluster: str) -> None:
     folder = write(
         {
             "pipeline.yaml": "topics: []",
-            "../instance.yaml": f"instance: {{streamingCluster: {{type: {cluster}}}, computeCluster: {{type: none}}}}",
+            "../instance.yaml": (
+                f"instance: {{streamingCluster: {{type: {cluster}}}, computeCluster: {{type: none}}}}"
+            ),
         }
     )
     assert plan_directory(folder, instance=folder / "../instance.yaml").cluster.type == cluster

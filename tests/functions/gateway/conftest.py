@@ -1,29 +1,31 @@
-"""A gateway that is served by a real uvicorn on a free port, over an in-memory broker."""
+"""A gateway that is served by a real uvicorn on a free port, over the embedded broker."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import json
-from collections import defaultdict
+import uuid
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-import msgspec
 import pytest
 import websockets
 
+from tidemill.brokers.embedded import EmbeddedBroker
 from tidemill.brokers.protocol import Position, Stored, TopicConfig
-from tidemill.errors import NotFound
 from tidemill.functions.gateway.app import Gateway, gateway_app
-from tidemill.functions.gateway.limits import Limits
 from tidemill.functions.gateway.server import GatewayServer
 from tidemill.functions.gateway.spec import GatewayPlan, HeaderSpec
-from tidemill.record import Record, to_event, to_record, topic_form
+from tidemill.record import Event, Record, to_event, to_record, topic_form
 
+TOPICS = {"questions": 3, "answers": 3, "in": 1, "out": 2, "events": 1}
 SESSION = HeaderSpec(key="langstream-client-session-id", from_parameter="sessionId")
 
 
@@ -37,80 +39,39 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-class MemoryBroker:
-    """What the gateway uses of a Broker, in lists."""
+class Broker(EmbeddedBroker):
+    """The embedded broker, whose writes a test can hold up and whose disk it can break."""
 
-    def __init__(self, topics: dict[str, int]) -> None:
-        self._topics = {name: TopicConfig(name, count) for name, count in topics.items()}
-        self.logs: dict[str, list[list[Stored]]] = {
-            name: [[] for _ in range(count)] for name, count in topics.items()
-        }
-        self.first: dict[tuple[str, int], int] = defaultdict(int)
-        self._ids: dict[tuple[str, str, str], Position] = {}
-        self._grown = asyncio.Condition()
-        self.publishing = asyncio.Event()  # cleared by a test that wants writes to hang
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.publishing = asyncio.Event()  # cleared: writes are stored, but not acknowledged
         self.publishing.set()
-        self.hanging = asyncio.Event()  # set while a write hangs
+        self.hanging = asyncio.Event()  # set when a write hangs so
         self.broken: Exception | None = None
-        self.reads = 0
 
-    def topics(self) -> dict[str, TopicConfig]:
-        return self._topics
-
-    async def publish(self, topic: str, events: Any) -> list[Position]:
-        if topic not in self._topics:
-            raise NotFound("topic", topic, self._topics)
+    async def publish(self, topic: str, events: Sequence[Event]) -> Sequence[Position]:
         if self.broken:
             raise self.broken
-        positions = [self._append(topic, event) for event in events]
-        async with self._grown:
-            self._grown.notify_all()
+        positions = await super().publish(topic, events)
         if not self.publishing.is_set():
             self.hanging.set()
             await self.publishing.wait()
         return positions
 
-    def _append(self, topic: str, event: Any) -> Position:
-        known = (topic, event.source, event.id)
-        if known not in self._ids:
-            logs = self.logs[topic]
-            key = event.partition_key
-            partition = (sum(map(len, logs)) if key is None else hash(key)) % len(logs)
-            log = logs[partition]
-            offset = self.first[topic, partition] + len(log)
-            blob = msgspec.msgpack.encode(event)
-            log.append(Stored(topic, partition, offset, 0, key, blob))
-            self._ids[known] = Position(partition, offset)
-        return self._ids[known]
-
-    async def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Stored]:
-        self.reads += 1
+    async def read(self, topic: str, partition: int, offset: int, limit: int) -> Sequence[Stored]:
         if self.broken:
             raise self.broken
-        await asyncio.sleep(0)
-        start = max(0, offset - self.first[topic, partition])
-        return self.logs[topic][partition][start : start + limit]
-
-    def bounds(self, topic: str) -> list[tuple[int, int]]:
-        if topic not in self._topics:
-            raise NotFound("topic", topic, self._topics)
-        firsts = [self.first[topic, p] for p in range(len(self.logs[topic]))]
-        return [(first, first + len(log)) for first, log in zip(firsts, self.logs[topic], strict=True)]
-
-    async def wait(self, topic: str, partition: int, offset: int) -> None:
-        async with self._grown:
-            await self._grown.wait_for(lambda: self.broken or self.bounds(topic)[partition][1] > offset)
+        return await super().read(topic, partition, offset, limit)
 
 
 @dataclass
 class Running:
     """A served gateway and what tests do with it."""
 
-    broker: MemoryBroker
+    broker: Broker
     app: Gateway
     server: GatewayServer
     port: int
-    sent: int = 0
     stopping: asyncio.Task[None] | None = field(default=None)
 
     @property
@@ -130,13 +91,17 @@ class Running:
     async def write(self, topic: str, *values: Any, **headers: Any) -> None:
         """Records as an agent writes them."""
         named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-        for value in values:
-            self.sent += 1
-            record = Record(topic_form(value), None, named)
-            await self.broker.publish(topic, [to_event(record, id=str(self.sent), source="/test")])
+        records = [Record(topic_form(value), None, named) for value in values]
+        events = [to_event(record, id=uuid.uuid4().hex, source="/test") for record in records]
+        await EmbeddedBroker.publish(self.broker, topic, events)
 
-    def records(self, topic: str) -> list[Record]:
-        return [to_record(stored.event()) for log in self.broker.logs[topic] for stored in log]
+    async def records(self, topic: str) -> list[Record]:
+        """All of a topic, partition by partition."""
+        found: list[Record] = []
+        for partition in range(len(self.broker.bounds(topic))):
+            stored = await EmbeddedBroker.read(self.broker, topic, partition, 0, 10_000)
+            found += [to_record(each.event()) for each in stored]
+        return found
 
     def stop(self) -> asyncio.Task[None]:
         """Begin the shutdown that a signal would begin."""
@@ -147,14 +112,20 @@ class Running:
 
 @asynccontextmanager
 async def _serving(
-    *gateways: GatewayPlan, topics: dict[str, int] | None = None, limits: Limits | None = None, **options: Any
+    folder: Path,
+    *gateways: GatewayPlan,
+    topics: dict[str, int] | None = None,
+    config: dict[str, str] | None = None,
+    **options: Any,
 ):
-    broker = MemoryBroker(topics or {"questions": 3, "answers": 3, "in": 1, "out": 2, "events": 1})
-    app = gateway_app(broker, gateways, tenant="default", application="myapp", limits=limits, **options)
+    broker = Broker(folder)
+    for name, count in (topics or TOPICS).items():
+        await broker.create_topic(TopicConfig(name, count, config or {}))
+    app = gateway_app(broker, gateways, tenant="default", application="myapp", **options)
     server = GatewayServer(app, port=0)
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # uvicorn offers no event
     port = server.servers[0].sockets[0].getsockname()[1]
     running = Running(broker, app, server, port, stopping=task)
     try:
@@ -162,11 +133,12 @@ async def _serving(
     finally:
         server.should_exit = True
         await task
+        await broker.close()
 
 
 @pytest.fixture
-def serving():
-    return _serving
+def serving(tmp_path):
+    return functools.partial(_serving, tmp_path)
 
 
 @pytest.fixture

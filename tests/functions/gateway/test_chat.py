@@ -19,7 +19,7 @@ async def test_a_session_on_the_wire(serving, talk):
     ):
         await socket.send('{"value": "hello", "headers": {"lang": "en"}}')
         assert await socket.recv() == OK
-        (question,) = run.records("questions")
+        (question,) = await run.records("questions")
         assert question.value == "hello"
         assert question.key is None
         assert question.headers == (("lang", "en"), ("langstream-client-session-id", "42"))
@@ -67,7 +67,7 @@ async def test_the_acknowledgement_precedes_the_answer(serving, talk, receive):
         await socket.send('{"value": "q"}')
         await run.broker.hanging.wait()
         answering = asyncio.create_task(run.write("answers", "a", langstream_client_session_id="1"))
-        while not run.records("answers"):  # noqa: ASYNC110
+        while not await run.records("answers"):  # noqa: ASYNC110
             await asyncio.sleep(0)
         with pytest.raises(TimeoutError):  # nothing may come before the acknowledgement
             await asyncio.wait_for(socket.recv(), 0.05)
@@ -83,7 +83,9 @@ async def test_requests_are_answered_in_their_order(serving, talk, receive):
             await socket.send(json.dumps({"key": "k", "value": str(n)}) if n % 3 else "bad")
         answers = [(await receive(socket))["status"] for _ in range(200)]
         assert answers == ["OK" if n % 3 else "BAD_REQUEST" for n in range(200)]
-        assert [record.value for record in run.records("questions")] == [str(n) for n in range(200) if n % 3]
+        assert [record.value for record in await run.records("questions")] == [
+            str(n) for n in range(200) if n % 3
+        ]
 
 
 async def test_a_filter_without_a_value_matches_nothing(serving):

@@ -29,18 +29,19 @@ async def test_a_thousand_records_from_earliest(serving, receive):
 
 async def test_a_token_resumes_with_exactly_the_rest(serving, receive):
     async with serving(ALL, ODD) as run:
-        for n in range(300):
-            await run.write("answers", str(n), parity="odd" if n % 2 else "even")
+        for n in range(0, 150, 2):
+            await run.write("answers", str(n), parity="even")
+            await run.write("answers", str(n + 1), parity="odd")
         async with run.connect("consume", "all", option__position="earliest") as socket:
-            pushes = [await receive(socket) for _ in range(300)]
+            pushes = [await receive(socket) for _ in range(150)]
         values = [push["record"]["value"] for push in pushes]
-        assert sorted(map(int, values)) == list(range(300))
-        for at in (0, 1, 57, 150, 298):
+        assert sorted(map(int, values)) == list(range(150))
+        for at in (0, 1, 57, 148):
             async with run.connect("consume", "all", option__position=pushes[at]["offset"]) as socket:
-                assert sorted(await take(receive, socket, 299 - at)) == sorted(values[at + 1 :])
+                assert sorted(await take(receive, socket, 149 - at)) == sorted(values[at + 1 :])
         # A token of one gateway is good on another one of the topic.
-        async with run.connect("consume", "odd", option__position=pushes[149]["offset"]) as socket:
-            rest = [value for value in values[150:] if int(value) % 2]
+        async with run.connect("consume", "odd", option__position=pushes[74]["offset"]) as socket:
+            rest = [value for value in values[75:] if int(value) % 2]
             assert sorted(await take(receive, socket, len(rest))) == sorted(rest)
 
 
@@ -104,10 +105,10 @@ async def test_connecting_in_a_stream_of_writes_gives_one_piece_without_gap(serv
                 await asyncio.sleep(0.0001)
 
         writing = asyncio.create_task(write())
-        for position in ("latest", "earliest") * 10:
+        for position in ("latest", "earliest") * 4:
             async with run.connect("consume", "all", option__position=position) as socket:
-                got = [int(value) for value in await take(receive, socket, 40)]
-                assert got == list(range(got[0], got[0] + 40))
+                got = [int(value) for value in await take(receive, socket, 25)]
+                assert got == list(range(got[0], got[0] + 25))
                 assert position == "latest" or got[0] == 0
         stop.set()
         await writing
@@ -124,28 +125,27 @@ async def test_a_slow_client_loses_nothing_and_holds_little(serving, receive):
             subscriptions = [s for group in tail._groups.values() for s in group]
             fell_behind = False
             text = "x" * 20_000  # more in all than the sockets' buffers take
-            for n in range(600):
-                await run.write("answers", f"{n} {text}")
-                await receive(fast)
+            for start in range(0, 600, 10):
+                await run.write("answers", *(f"{n} {text}" for n in range(start, start + 10)))
+                await take(receive, fast, 10)
                 assert all(len(s._queue) <= limits.queue for s in subscriptions)
                 fell_behind = fell_behind or any(s._behind for s in subscriptions)
             assert fell_behind
             got = [int(value.split()[0]) for value in await take(receive, slow, 600)]
         assert sorted(got) == list(range(600))
-        for parity in (0, 1):  # the broker double deals records out in turn
+        for parity in (0, 1):  # the broker deals records without key out in turn
             mine = [n for n in got if n % 2 == parity]
             assert mine == sorted(mine)
 
 
 async def test_what_retention_removed_is_passed_over(serving, receive):
-    async with serving(ALL, topics={"answers": 1}) as run:
+    async with serving(ALL, topics={"answers": 1}, config={"retention.bytes": "0"}) as run:
         await run.write("answers", "1", "2", "3", "4")
         async with run.connect("consume", "all", option__position="earliest") as socket:
             token = (await receive(socket))["offset"]
-        del run.broker.logs["answers"][0][:3]
-        run.broker.first["answers", 0] = 3
+        while run.broker.bounds("answers")[0][0] < 4:
+            await run.broker.maintain()
         async with run.connect("consume", "all", option__position=token) as socket:
-            assert await take(receive, socket, 1) == ["4"]
             await run.write("answers", "5")
             assert await take(receive, socket, 1) == ["5"]
 
@@ -186,8 +186,7 @@ async def test_a_topic_that_cannot_be_read_closes_with_1011(serving):
     async with serving(ALL) as run:
         async with run.connect("consume", "all") as socket:
             run.broker.broken = OSError("disk")
-            async with run.broker._grown:
-                run.broker._grown.notify_all()
+            await run.write("answers", "wakes the tail")
             await socket.wait_closed()
             assert socket.close_code == 1011
         run.broker.broken = None

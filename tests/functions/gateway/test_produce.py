@@ -50,7 +50,7 @@ async def test_json_requests(serving, receive):
         for request, key, value, headers in REQUESTS:
             await socket.send(json.dumps(request))
             assert await receive(socket) == OK
-            record = run.records("questions")[-1]
+            record = (await run.records("questions"))[-1]
             assert (record.key, record.value, record.headers) == (key, value, headers)
 
 
@@ -81,7 +81,7 @@ async def test_a_refused_request_keeps_the_socket_open(serving, receive):
             answer = await receive(socket)
             assert answer["status"] == "BAD_REQUEST", request
             assert answer["reason"].startswith(reason)
-            assert not run.records("questions")
+            assert not await run.records("questions")
         await socket.send('{"value":"v"}')
         assert await receive(socket) == OK
 
@@ -96,7 +96,7 @@ async def test_the_gateways_headers_are_added_and_protected(serving, client, rec
         async with client() as http:
             answer = await http.post(run.http + URL + "marked?param%3Auser=u2", content="plain text")
             assert (answer.status_code, answer.json()) == (200, OK)
-        first, second = sorted(run.records("questions"), key=lambda record: record.value)
+        first, second = sorted(await run.records("questions"), key=lambda record: record.value)
         assert dict(first.headers) == {"mine": "x", "user-id": "u 1", "app": "shop"}
         assert (second.value, second.key) == ("plain text", None)
         assert dict(second.headers) == {"user-id": "u2", "app": "shop"}
@@ -117,7 +117,7 @@ async def test_http_content_types(serving, client):
             headers = {"content-type": kind} if kind else {}
             answer = await http.post(run.http + URL + "p", content=body, headers=headers)
             assert (answer.status_code, answer.json()) == (200, OK), kind
-            assert run.records("questions")[-1].value == value
+            assert (await run.records("questions"))[-1].value == value
 
 
 async def test_http_refusals_have_the_form_of_an_answer(serving, client):
@@ -137,7 +137,7 @@ async def test_http_refusals_have_the_form_of_an_answer(serving, client):
             assert answer.status_code == 400, kind
             assert answer.json()["status"] == "BAD_REQUEST"
             assert answer.json()["reason"].startswith(reason)
-        assert not run.records("questions")
+        assert not await run.records("questions")
 
 
 async def test_an_unsupported_content_type_is_a_problem(serving, client):
@@ -173,7 +173,7 @@ async def test_cloudevents_keep_their_identity_and_get_the_headers(serving, clie
         assert (await http.post(url, content=json.dumps(batch), headers=kind)).status_code == 200
         assert (await http.post(url, content=b"[]", headers=kind)).json() == OK
 
-        found = {record.incoming.event.id: record for record in run.records("questions")}
+        found = {record.incoming.event.id: record for record in await run.records("questions")}
         assert sorted(found) == ["b0", "b1", "b2", "e1", "e2"]
         first = found["e1"]
         assert (first.key, first.value) == ("k", b"\x00\xff")
@@ -226,7 +226,7 @@ async def test_a_message_that_is_too_large(serving, client, receive):
                     yield b"x" * 100
 
             assert (await http.post(run.http + URL + "p", content=chunks())).status_code == 413
-        assert [record.value for record in run.records("questions")] == ["first"]
+        assert [record.value for record in await run.records("questions")] == ["first"]
 
 
 async def test_binary_messages_are_not_accepted(serving):
@@ -260,7 +260,7 @@ async def test_messages_sent_just_before_leaving_are_written(serving):
                 await socket.send(json.dumps({"value": str(n)}))
         run.broker.publishing.set()
         await run.stop()
-        assert [record.value for record in run.records("questions")] == list("01234")
+        assert [record.value for record in await run.records("questions")] == list("01234")
 
 
 async def test_draining_answers_what_was_accepted(serving, receive, refusal):
@@ -285,4 +285,4 @@ async def test_ids_are_never_used_twice(serving, receive):
         for _ in range(50):
             await socket.send('{"key":"same","value":"same"}')
             assert await receive(socket) == OK
-        assert len({record.incoming.event.id for record in run.records("questions")}) == 50
+        assert len({record.incoming.event.id for record in await run.records("questions")}) == 50

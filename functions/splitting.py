@@ -59,25 +59,25 @@ class Splitter:
     def _split(self, text: str, separators: Sequence[str]) -> list[str]:
         separator, finer = _choose(text, separators)
         chunks: list[str] = []
-        fitting: list[str] = []
+        fitting: list[tuple[str, int]] = []
         for piece in _pieces(text, separator, keep=self.keep_separator):
-            if self.length(piece) < self.chunk_size:
-                fitting.append(piece)
+            length = self.length(piece)
+            if length < self.chunk_size:
+                fitting.append((piece, length))
                 continue
             chunks += self._merge(fitting, separator)
             fitting = []
             chunks += self._split(piece, finer) if finer else [piece]
         return chunks + self._merge(fitting, separator)
 
-    def _merge(self, pieces: list[str], separator: str) -> list[str]:
+    def _merge(self, pieces: list[tuple[str, int]], separator: str) -> list[str]:
         """Joins neighbours while they fit; each chunk starts with the end of the one before it."""
         glue = "" if self.keep_separator else separator
         between = self.length(glue)
         chunks: list[str] = []
         window: list[tuple[str, int]] = []
         total = 0
-        for piece in pieces:
-            length = self.length(piece)
+        for piece, length in pieces:
             if window and total + length + between > self.chunk_size:
                 chunks.append(glue.join(text for text, _ in window))
                 while total > self.chunk_overlap or (

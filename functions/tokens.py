@@ -97,11 +97,14 @@ def encoding(name: str) -> Encoding:
 
 def token_counter(name: str) -> Callable[[str], int]:
     """Counts a text's tokens. A special token's literal in the text raises RecordError."""
-    encode = encoding(name).encode
+    found = encoding(name)
 
     def count(text: str) -> int:
+        if not text.isascii():
+            text = _LONE_SURROGATE.sub("?", text)
         try:
-            return len(encode(_LONE_SURROGATE.sub("?", text)))
+            # The plain way is faster, and enough where no special token can be.
+            return len(found.encode(text) if "<|" in text else found.encode_ordinary(text))
         except ValueError:
             raise RecordError(f"the text holds a special token of {name}, such as {_END_OF_TEXT}") from None
 

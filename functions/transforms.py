@@ -1,13 +1,13 @@
 """What all transform agents share: the condition `when`, and the way from record to record.
 
 An agent of this kind is a step, a function that changes a TransformContext; its module holds the
-configuration and the step. Whether or not the condition holds, the record is opened and closed, so
-a JSON text leaves in compact form.
+configuration and the step, which may be a coroutine. Whether or not the condition holds, the record
+is opened and closed, so a JSON text leaves in compact form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from ..record import Record
@@ -16,7 +16,7 @@ from .config import AgentConfig
 from .context import TransformContext, open_record
 from .expressions import Expression, compile_expression
 
-Step: TypeAlias = Callable[[TransformContext], None]
+Step: TypeAlias = Callable[[TransformContext], "Awaitable[None] | None"]
 
 
 class TransformConfig(AgentConfig):
@@ -36,8 +36,19 @@ class Transform:
         self._condition = config.condition()
         self._step = step
 
-    def process(self, record: Record) -> Results:
+    def process(self, record: Record) -> Results | Awaitable[Results]:
         context = open_record(record)
         if self._condition is None or self._condition.test(context.scope()):
-            self._step(context)
-        return () if context.dropped else (context.closed(),)
+            pending = self._step(context)
+            if pending is not None:
+                return _closed_after(pending, context)
+        return _closed(context)
+
+
+async def _closed_after(pending: Awaitable[None], context: TransformContext) -> Results:
+    await pending
+    return _closed(context)
+
+
+def _closed(context: TransformContext) -> Results:
+    return () if context.dropped else (context.closed(),)

@@ -45,6 +45,7 @@ System = Literal["decimal", "double", "big", "long"]
 # Enough digits for any sensible decimal; beyond, an error rather than a silently rounded result.
 _EXACT = Context(prec=5000, Emax=10**9, Emin=-(10**9), traps=[Inexact, InvalidOperation, Overflow])
 _SMALL = frozenset({int, Long, Short, Byte})
+_INTEGERS = _SMALL | {BigInteger}
 _WHOLE = re.compile(r"[+-]?[0-9]+\Z")
 _ORDERED = (bool, Instant, LocalDate, LocalDateTime, LocalTime, SqlTime, Timestamp, UtilDate)
 
@@ -149,6 +150,8 @@ def _arithmetic(
                 and MIN_LONG <= right <= MAX_LONG
             ):
                 return Long(result)
+        elif type(left) is float and type(right) is float:
+            return double(left, right)
         match _system(left, right):
             case "decimal":
                 return exact(_decimal(left), _decimal(right))
@@ -307,7 +310,8 @@ def equal(left: Value, right: Value) -> bool:
         return True
     if left is None or right is None:
         return False
-    if type(left) is str and type(right) is str:
+    kinds = type(left), type(right)
+    if kinds == (str, str) or (kinds[0] in _INTEGERS and kinds[1] in _INTEGERS):
         return bool(left == right)
     numbers = _comparable(left, right)
     if numbers is not None:
@@ -344,6 +348,8 @@ def _compare_doubles(left: float, right: float) -> int:
 
 def compare(left: Value, right: Value) -> int:
     """Negative, zero or positive; neither operand is null."""
+    if type(left) in _INTEGERS and type(right) in _INTEGERS:
+        return int(left > right) - int(left < right)
     if equal(left, right):
         return 0
     numbers = _comparable(left, right)

@@ -14,19 +14,29 @@ from ..errors import NotFound
 from .api import Declaration
 
 AGENTS: dict[str, str] = {
+    "ai-chat-completions": "agents.ai.chat_completions:AGENT",
+    "ai-text-completions": "agents.ai.text_completions:AGENT",
     "cast": "agents.transform.cast:AGENT",
     "compute": "agents.transform.compute:AGENT",
+    "compute-ai-embeddings": "agents.ai.embeddings:AGENT",
+    "document-to-json": "agents.text.document_to_json:AGENT",
     "drop": "agents.transform.drop:AGENT",
     "drop-fields": "agents.transform.drop_fields:AGENT",
     "flatten": "agents.transform.flatten:AGENT",
-    "merge-key-value": "agents.transform.merge_key_value:AGENT",
-    "unwrap-key-value": "agents.transform.unwrap_key_value:AGENT",
     "identity": "agents.flow.identity:AGENT",
+    "language-detector": "agents.text.language_detector:AGENT",
+    "merge-key-value": "agents.transform.merge_key_value:AGENT",
     "python-function": "agents.code.python_processor:AGENT",
     "python-processor": "agents.code.python_processor:AGENT",
     "python-service": "agents.code.python_service:AGENT",
     "python-sink": "agents.code.python_sink:AGENT",
     "python-source": "agents.code.python_source:AGENT",
+    "query": "agents.data.query:AGENT",
+    "query-vector-db": "agents.data.query_vector_db:AGENT",
+    "text-extractor": "agents.text.text_extractor:AGENT",
+    "text-normaliser": "agents.text.text_normaliser:AGENT",
+    "unwrap-key-value": "agents.transform.unwrap_key_value:AGENT",
+    "vector-db-sink": "agents.data.vector_db_sink:AGENT",
 }
 
 

@@ -89,7 +89,8 @@ def encode(value: Any) -> Any:
     if kind in ("float", "double") and not math.isfinite(value):
         return to_text(value)
     if kind == "time":  # shown by Java's local time
-        return to_text(kinds.LocalTime(value.millis * kinds.NANOS_PER_MILLI % kinds.NANOS_PER_DAY))
+        whole_seconds = value.millis // 1000 * 1000 * kinds.NANOS_PER_MILLI
+        return to_text(kinds.LocalTime(whole_seconds % kinds.NANOS_PER_DAY))
     if kind in TEXT_KINDS or kind in ("decimal", "biginteger"):
         return str(int(value)) if kind == "biginteger" else to_text(value)
     if kind == "bytes":

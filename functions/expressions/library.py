@@ -271,6 +271,7 @@ _UNITS = {
     "nanos": 1,
 }
 _MONTHS = {"years": 12, "months": 1}
+_FARTHEST = 10**9 * 366 * NANOS_PER_DAY
 
 
 def _now() -> Instant:
@@ -285,15 +286,19 @@ def _timestamp_add(start: Value, amount: Value, unit: Value) -> Instant:
     if isinstance(start, bytes) or start is None:
         raise FunctionError("needs a point in time")
     nanos = to_instant(start).nanos
-    count = convert(amount, "INT32")
+    count = convert(amount, "INT64")
     if count is None:
         raise FunctionError("needs an amount")
     name = _text_or_empty(unit)
     if name in _MONTHS:
-        return Instant(times.add_months(nanos, count * _MONTHS[name]))
-    if name not in _UNITS:
+        moved = times.add_months(nanos, count * _MONTHS[name])
+    elif name in _UNITS:
+        moved = nanos + count * _UNITS[name]
+    else:
         raise FunctionError(f"knows the units {', '.join([*_MONTHS, *_UNITS])}, not '{name}'")
-    return Instant(nanos + count * _UNITS[name])
+    if abs(moved) > _FARTHEST:
+        raise FunctionError("the result is more than a billion years away")
+    return Instant(moved)
 
 
 def _date_add(start: Value, amount: Value, unit: Value) -> Long:

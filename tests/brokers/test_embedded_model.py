@@ -57,10 +57,13 @@ class Place:
             del self.events[offset]
 
 
+parent: Path  # of the folders of all examples
+
+
 class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = Path(tempfile.mkdtemp(dir=parent))
         self.runner = asyncio.Runner()
         self.clock = 1_000_000
         self.places: dict[str, list[Place]] = {}
@@ -243,7 +246,11 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("cache", [0, 8 << 20])
-def test_the_broker_does_what_the_model_does(monkeypatch: pytest.MonkeyPatch, cache: int) -> None:
+def test_the_broker_does_what_the_model_does(
+    monkeypatch: pytest.MonkeyPatch, memory_folder: Path, cache: int
+) -> None:
+    global parent
+    parent = memory_folder
     monkeypatch.setattr("tidemill.brokers.embedded._CACHE_BYTES", cache)
     monkeypatch.setattr(indexing, "_LEAST", 5)
     monkeypatch.setattr("tidemill.brokers.embedded.writer._INDEX_LEAST", 2)

@@ -25,6 +25,7 @@ AGENTS: dict[str, str] = {
     "flatten": "agents.transform.flatten:AGENT",
     "identity": "agents.flow.identity:AGENT",
     "language-detector": "agents.text.language_detector:AGENT",
+    "log-event": "agents.flow.log_event:AGENT",
     "merge-key-value": "agents.transform.merge_key_value:AGENT",
     "python-function": "agents.code.python_processor:AGENT",
     "python-processor": "agents.code.python_processor:AGENT",
@@ -35,6 +36,7 @@ AGENTS: dict[str, str] = {
     "query-vector-db": "agents.data.query_vector_db:AGENT",
     "text-extractor": "agents.text.text_extractor:AGENT",
     "text-normaliser": "agents.text.text_normaliser:AGENT",
+    "text-splitter": "agents.text.text_splitter:AGENT",
     "unwrap-key-value": "agents.transform.unwrap_key_value:AGENT",
     "vector-db-sink": "agents.data.vector_db_sink:AGENT",
 }

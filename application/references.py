@@ -34,7 +34,7 @@ def check_agent(wired: Wired, topics: Topics, problems: Problems) -> None:
 
 
 def resources_of(wired: Wired, table: ResourceTable) -> dict[str, ResourceSpec]:
-    """The resources that an agent needs, checked."""
+    """The resources that an agent needs: checked, unless they are only handed to user code."""
     found: dict[str, ResourceSpec] = {}
     declared = wired.declared
     if declared is None:
@@ -46,11 +46,9 @@ def resources_of(wired: Wired, table: ResourceTable) -> dict[str, ResourceSpec]:
                 found[used.id] = used
     if declared.uses_ai and not any(spec.type in AI_TYPES for spec in found.values()):
         found |= table.of_types(AI_TYPES)
-    if runs_user_code(wired):
-        found |= table.specs
     for name in found:
         table.check(name)
-    return found
+    return {**table.specs} if runs_user_code(wired) else found
 
 
 def runs_user_code(wired: Wired) -> bool:

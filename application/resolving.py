@@ -95,8 +95,9 @@ class Resolver:
         for position, step in enumerate(reference.path):
             known = [str(key) for key in scope] if isinstance(scope, Mapping) else []
             if step not in known:
-                above = ".".join(reference.path[:position])
-                why = f"'{above}' has no '{step}'; it has {listed(sorted(known))}"
+                why = f"'{'.'.join(reference.path[:position])}' has no '{step}'"
+                if reference.path[0] != "secrets":  # in a broken file, what looks like a key may be a value
+                    why += f"; it has {listed(sorted(known))}"
                 last = position + 1 == len(reference.path) and isinstance(scope, Mapping)
                 self._missing(reference, at, why, did_you_mean(step, known), last)
                 return

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import yaml
@@ -32,6 +32,9 @@ _ENTRY = re.compile(
     r"""(?P<key>["']?(?P<name>[\w.\-]+)["']?\s*:\s+)"""
     r"""(?P<value>"[^"]*"|'[^']*'|(\$\{[^}]*\}|[^,{}\[\]#])+|[\[{].*)"""
 )
+
+# A key at the end of a line: its value stands on the lines below.
+_LAST_KEY = re.compile(r"""(?P<name>[\w.\-]+)["']?\s*:(\s+[|>][-+]?)?\s*$""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +140,21 @@ class _Builder:
     def syntax(self, error: yaml.MarkedYAMLError) -> None:
         mark = error.problem_mark or error.context_mark
         at = self.position(mark.line, mark.column) if mark else Position(self.file)
+        if mark and self.below_secret(mark.line):
+            at = replace(at, text="")
         # The composer quotes aliases, and in a file of secrets an alias may be half a password.
         shown = None if self.opaque and isinstance(error, yaml.composer.ComposerError) else error.problem
         why = f"{error.context}, from line {error.context_mark.line + 1}" if error.context_mark else None
         self.problems.add(f"{self.name} is not valid YAML" + (f": {shown}" if shown else ""), at, why=why)
+
+    def below_secret(self, line: int) -> bool:
+        """Whether a line belongs to the value of the last key above it, and that is a secret."""
+        for text in reversed(self.lines[:line]):
+            if found := _LAST_KEY.search(text):
+                return bool(SENSITIVE.search(found["name"]))
+            if ":" in text:
+                return False
+        return False
 
     def document(self, documents: list[yaml.Node]) -> Node | None:
         if not documents or documents[0] is None:

@@ -31,23 +31,24 @@ _NOT_RETURNED = _NOT_FORWARDED - {b"content-length"}
 async def forward(scope: Scope, receive: Receive, send: Send, base: str, path: str) -> None:
     """Pass a request on to `base` + `path`. Raises Refusal 502 when nobody answers there."""
     url = urlsplit(base)
+    try:
+        request = _request(scope, url.path, path, url.netloc)
+    except h11.LocalProtocolError as error:
+        raise Refusal(400, f"the request cannot be forwarded: {error}") from error
     async with _connected(url.hostname or "", url.port, url.scheme == "https") as (reader, writer):
         connection = h11.Connection(h11.CLIENT)
-        started = False
+        writer.write(connection.send(request) or b"")
+        upload = asyncio.create_task(_upload(connection, receive, writer))
+        answer = asyncio.create_task(_download(connection, reader, send))
         try:
-            writer.write(connection.send(_request(scope, url.path, path, url.netloc)) or b"")
-            upload = asyncio.create_task(_upload(connection, receive, writer))
-            try:
-                async for event in _answers(connection, reader):
-                    started = True
-                    await send(_message(event))
-            finally:
-                upload.cancel()
-                await asyncio.gather(upload, return_exceptions=True)
-        except (OSError, h11.ProtocolError) as error:
-            if started:
-                raise  # too late for another status: the server cuts the connection
-            raise Refusal(502, "the agent gave no valid answer") from error
+            await asyncio.wait({upload, answer}, return_when=asyncio.FIRST_COMPLETED)
+            if upload.done() and isinstance(upload.exception(), ClientGone):
+                raise ClientGone
+            await answer
+        finally:
+            upload.cancel()
+            answer.cancel()
+            await asyncio.gather(upload, answer, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -86,18 +87,29 @@ def _without_credentials(query: str) -> str:
 
 
 async def _upload(connection: h11.Connection, receive: Receive, writer: asyncio.StreamWriter) -> None:
+    """Pass the body on, then watch whether the client stays. Ends with ClientGone, or with an OSError
+    of an agent that does not want the rest."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        body, more = message.get("body", b""), message.get("more_body")
-        if body:
-            writer.write(connection.send(h11.Data(data=body)) or b"")
-        if not more:
+        if message.get("body"):
+            writer.write(connection.send(h11.Data(data=message["body"])) or b"")
+        if not message.get("more_body"):
             writer.write(connection.send(h11.EndOfMessage()) or b"")
         await writer.drain()
-        if not more:
-            return
+
+
+async def _download(connection: h11.Connection, reader: asyncio.StreamReader, send: Send) -> None:
+    started = False
+    try:
+        async for event in _answers(connection, reader):
+            started = True
+            await send(_message(event))
+    except (OSError, h11.ProtocolError) as error:
+        if started:
+            raise  # too late for another status: the server cuts the connection
+        raise Refusal(502, "the agent gave no valid answer") from error
 
 
 async def _answers(

@@ -326,9 +326,11 @@ def _to_local_date_time(value: Value) -> LocalDateTime:
 
 
 def _whole_millis(value: Value) -> int | None:
-    """Milliseconds since the epoch of eight bytes, a 64-bit number or a double."""
+    """Milliseconds since the epoch of eight bytes, a 64-bit number, a double or an SQL time."""
     if isinstance(value, bytes):
         return int(_from_bytes(value, ">q", "TIMESTAMP"))
+    if isinstance(value, SqlTime):
+        return value.millis
     if kind_of(value) == "long":
         return int(value)
     if isinstance(value, float):

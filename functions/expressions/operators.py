@@ -20,6 +20,7 @@ from .javatext import to_text
 from .values import (
     MAX_LONG,
     MIN_LONG,
+    NANOS_PER_MILLI,
     BigInteger,
     Byte,
     Float32,
@@ -228,7 +229,7 @@ def negate(value: Value) -> Value:
     if isinstance(value, str):
         return -_double(value) if _looks_floating(value) else Long(wrap(-_long(value or "''"), 64))
     if not is_number(value):
-        raise _no_number(value)
+        return Long(wrap(-convert(value, "INT64"), 64))
     if isinstance(value, Decimal):
         return value.copy_negate() if value else value
     if isinstance(value, Float32):
@@ -270,6 +271,8 @@ def same(left: Value, right: Value) -> bool:
         return False
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(same(item, right[key]) for key, item in left.items())
+    if isinstance(left, UtilDate | SqlTime):
+        return _java_millis(left) == _java_millis(right)
     if kind_of(left) != kind_of(right):
         return False
     if isinstance(left, list):
@@ -277,6 +280,13 @@ def same(left: Value, right: Value) -> bool:
     if isinstance(left, Decimal):
         return bool(left.as_tuple() == right.as_tuple())
     return _same_double(left, right) if isinstance(left, float) else bool(left == right)
+
+
+def _java_millis(value: Value) -> int | None:
+    """The milliseconds of Java's older date classes, which compare with one another."""
+    if isinstance(value, Timestamp):
+        return value.nanos // NANOS_PER_MILLI
+    return value.millis if isinstance(value, UtilDate | SqlTime) else None
 
 
 def _same_double(left: float, right: float) -> bool:
@@ -362,6 +372,9 @@ def compare(left: Value, right: Value) -> int:
         return _compare_text(to_text(left), to_text(right))
     if type(left) is type(right) and isinstance(left, _ORDERED):
         return int(left > right) - int(left < right)
+    first_millis, second_millis = _java_millis(left), _java_millis(right)
+    if first_millis is not None and second_millis is not None:
+        return int(first_millis > second_millis) - int(first_millis < second_millis)
     raise OperandError(f"values of kind {kind_of(left)} and {kind_of(right)} have no order")
 
 

@@ -92,6 +92,8 @@ DAY = 86400 * SECOND
         ("1970-01-02", "DATE", UtilDate(86_400_000)),
         (2.75, "DATE", UtilDate(2)),
         (b"\x00" * 8, "DATE", UtilDate(0)),
+        (SqlTime(5), "TIMESTAMP", Timestamp(5_000_000)),
+        (SqlTime(5), "DATE", UtilDate(5)),
         (Long(5), "TIMESTAMP", Timestamp(5_000_000)),
         (Instant(5), "TIMESTAMP", Timestamp(5)),
         ("12:00:00.9", "TIME", SqlTime(12 * 3600 * 1000)),

@@ -10,7 +10,17 @@ import pytest
 
 from tidemill.errors import ExpressionError
 from tidemill.functions.expressions import UnresolvedProperty, compile_expression, empty_scope
-from tidemill.functions.expressions.values import Byte, Float32, Long, kind_of
+from tidemill.functions.expressions.values import (
+    Byte,
+    Float32,
+    Instant,
+    LocalDate,
+    Long,
+    SqlTime,
+    Timestamp,
+    UtilDate,
+    kind_of,
+)
 
 SCOPE = empty_scope() | {
     "value": {
@@ -243,6 +253,29 @@ def test_typed_results() -> None:
         compile_expression("value.s").evaluate_as(SCOPE, "list")
     with pytest.raises(ExpressionError, match="cannot become INT32"):
         compile_expression("value.s").evaluate_as(SCOPE, "INT32")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("value.ts == value.d", False),
+        ("value.d == value.ts", True),
+        ("value.ts <= value.d", True),
+        ("value.t < value.d", True),
+        ("value.ld < '1970-02-01'", True),
+        ("-value.ld", -5),
+    ],
+)
+def test_dates(text: str, expected: object) -> None:
+    dates = {"ts": Timestamp(7_000_001), "d": UtilDate(7), "t": SqlTime(6), "ld": LocalDate(5)}
+    assert compile_expression(text).evaluate(empty_scope() | {"value": dates}) == expected
+
+
+def test_instants_have_no_order_with_the_older_classes() -> None:
+    scope = empty_scope() | {"value": [Instant(5), Timestamp(5)]}
+    assert compile_expression("value[0] == value[1]").evaluate(scope) is False
+    with pytest.raises(ExpressionError, match="have no order"):
+        compile_expression("value[0] < value[1]").evaluate(scope)
 
 
 def test_negation_keeps_the_kind() -> None:

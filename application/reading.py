@@ -88,7 +88,7 @@ class Reader:
         except ValueError:
             self._not_a(key, found, "a whole number")
             return None
-        if isinstance(found.value, bool) or (least is not None and number < least):
+        if least is not None and number < least:
             self.problems.add(f"'{key}' of {self.what} must be at least {least}", found.at)
             return None
         return number

@@ -166,7 +166,8 @@ class Store:
                 self._older.setdefault(id_hash, []).append(seq)
 
     def publish(self, entries: Sequence[Entry]) -> Sequence[Position]:
-        self._check_alive(entry.partition for entry in entries)
+        """All of one topic."""
+        self._check_alive(entry.partition for entry in entries[:1])
         return [self._known(entry) or self._append(entry) for entry in entries]
 
     def _check_alive(self, partitions: Iterable[Partition]) -> None:
@@ -192,7 +193,10 @@ class Store:
 
     def _known(self, entry: Entry) -> Position | None:
         """Where the topic holds this id already. Equal hashes are only a reason to look."""
-        for seq in (*self.ids.get(entry.id_hash), *self._older.get(entry.id_hash, ())):
+        recent, older = self.ids.get(entry.id_hash), self._older.get(entry.id_hash, ())
+        if not recent and not older:
+            return None
+        for seq in (*older, *recent):
             found = self._find(seq)
             if found is not None and found[0] == entry.partition.id >> PARTITION_BITS:
                 mine, theirs = _events.decode(entry.blob), _events.decode(found[2])

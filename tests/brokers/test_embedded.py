@@ -86,7 +86,7 @@ def test_a_full_disk_refuses_whole_calls_and_none_overtakes(memory_folder: Path)
         assert len(kept) < 400
         assert all(isinstance(result, BrokerUnavailable) for result in results[len(kept) :])
         with pytest.raises(BrokerUnavailable):
-            await broker.commit([Effects("g", "t", 0, 0, [("t", event("o", "k", b"x" * 900_000))])])
+            await broker.commit([Effects("g", "t", 0, 0, [("t", event("o", "k", b"x" * 3_000_000))])])
         assert await broker.progress("g", "t") == [Progress(0, frozenset())]
         await broker._control(limit(100_000))
         assert await everything(broker, "t") == [[f"{n}-{m}" for n in kept for m in range(3)]]

@@ -60,9 +60,7 @@ def usage(counts: Usage) -> dict[str, int]:
 
 def chat(text: str, *, counts: Usage = (5, 3)) -> Reply:
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return Reply(
-        {"id": "answer-1", "object": "chat.completion", "choices": [choice], "usage": usage(counts)}
-    )
+    return Reply({"id": "answer-1", "object": "chat.completion", "choices": [choice], "usage": usage(counts)})
 
 
 def error(status: int, message: str = "scripted", **headers: str) -> Reply:
@@ -97,6 +95,7 @@ class StandIn:
     def __init__(self) -> None:
         self.script: deque[Answer] = deque()
         self.requests: list[Request] = []
+        self.asked = asyncio.Event()
         self.url = ""
 
     def will(self, *answers: Answer) -> StandIn:
@@ -107,6 +106,7 @@ class StandIn:
         try:
             request = await _read(reader)
             self.requests.append(request)
+            self.asked.set()
             await self._answer(self.script.popleft() if self.script else _usual(request), writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass

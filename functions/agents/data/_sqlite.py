@@ -19,10 +19,11 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from ....errors import ConfigurationError, MissingExtra
 from ...api import Context
+from ...batching import BatchExecutor
 from ...expressions import to_json, to_text
 from ...unit import ResourceSpec
 from ._datasource import DatabaseError, Row, required
@@ -32,7 +33,10 @@ JDBC_PREFIX = "jdbc:sqlite:"
 BUSY_SECONDS = 30.0
 _STEPS_BETWEEN_LOOKS = 10_000  # virtual machine steps after which a running statement looks if it is wanted
 
+MAX_WRITES = 256  # in one transaction
+
 Found = TypeVar("Found")
+Write: TypeAlias = Callable[[], None]
 
 
 def open_sqlite(spec: ResourceSpec, context: Context) -> Sqlite:
@@ -75,6 +79,10 @@ class Sqlite:
         self._thread = ThreadPoolExecutor(1, f"sqlite-{name}")
         self._connection: Any = None
         self._unwanted = threading.Event()  # of the statement that runs
+        # Nothing is waited for: writes gather only behind a commit that is under way.
+        self._writes = BatchExecutor[Write, Exception | None](
+            self._commit, size=MAX_WRITES, interval=BUSY_SECONDS, buckets=1, in_flight=lambda: 0
+        )
 
     async def start(self) -> None:
         try:
@@ -82,7 +90,7 @@ class Sqlite:
             import sqlite_vec
         except ImportError as error:
             raise MissingExtra(str(error.name), "sql", "a datasource of the service sqlite") from error
-        self._error = apsw.Error
+        self._refusals = (apsw.Error, OverflowError)
         await self._call(lambda: self._open(apsw, sqlite_vec.loadable_path()))
 
     def _open(self, apsw: Any, extension: str) -> None:
@@ -127,25 +135,48 @@ class Sqlite:
         update = f"UPDATE {_quoted(table)} SET {assigned} WHERE {_matching(keys)}"
         insert = f"INSERT INTO {_quoted(table)} ({', '.join(map(_quoted, names))}) VALUES ({places})"
 
-        def run() -> None:
+        def work() -> None:
+            self._run(update, values)
+            if not self._connection.changes():
+                self._run(insert, values)
+
+        await self._write(work)
+
+    async def delete(self, table: str, keys: Mapping[str, Any]) -> None:
+        statement = f"DELETE FROM {_quoted(table)} WHERE {_matching(keys)}"
+        await self._write(lambda: self._run(statement, list(keys.values())))
+
+    async def _write(self, work: Write) -> None:
+        failed = await self._writes.submit(None, work)
+        if failed is not None:
+            raise self._failure(failed)
+
+    async def _commit(self, works: Sequence[Write]) -> list[Exception | None]:
+        """One commit, so one wait for the disk, for all writes that have gathered; each may fail alone."""
+
+        def run() -> list[Exception | None]:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._run(update, values)
-                if not self._connection.changes():
-                    self._run(insert, values)
+                ended = [self._attempt(work) for work in works]
                 self._connection.execute("COMMIT")
+                return ended
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
 
-        await self._call(run)
+        return await self._call(run)
 
-    async def delete(self, table: str, keys: Mapping[str, Any]) -> None:
-        statement = f"DELETE FROM {_quoted(table)} WHERE {_matching(keys)}"
-        await self._call(lambda: self._run(statement, list(keys.values())))
+    def _attempt(self, work: Write) -> Exception | None:
+        try:
+            with self._connection:  # a savepoint
+                work()
+        except self._refusals as error:
+            return error
+        return None
 
     async def close(self) -> None:
+        await self._writes.close()
         if self._connection is not None:
             await self._call(self._connection.close)
         self._thread.shutdown(wait=False)
@@ -176,7 +207,7 @@ class Sqlite:
         except asyncio.CancelledError:
             unwanted.set()
             raise
-        except (self._error, OverflowError, OSError) as error:
+        except (*self._refusals, OSError) as error:
             raise self._failure(error) from None
 
     def _failure(self, error: Exception) -> DatabaseError:

@@ -244,8 +244,7 @@ def test_records_are_asked_side_by_side() -> None:
             server.will(Stream([gate, chat_chunk("slow")]), chat_stream("fast"))
             async with running("ai-chat-completions", CONFIGURATION, context(server)) as agent:
                 slow = asyncio.ensure_future(_answer(agent, QUESTION))
-                while not server.requests:
-                    await asyncio.sleep(0)
+                await server.asked.wait()
                 assert "fast" in (await _answer(agent, QUESTION))[0].value
                 gate.set()
                 assert "slow" in (await slow)[0].value

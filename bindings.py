@@ -54,7 +54,8 @@ def _from_binary(headers: RawHeaders, kind: str, body: bytes, percent_encoded: b
         if name.startswith(b"ce-"):
             value = _header_text(raw_value)
             if percent_encoded and "%" in value:
-                value = unquote(value.strip('"'))
+                quoted = len(value) > 1 and value[0] == value[-1] == '"'
+                value = unquote(value[1:-1] if quoted else value)
             attributes[name[3:].decode("latin-1")] = value
     if not attributes:
         raise EventError(

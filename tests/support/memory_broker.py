@@ -57,6 +57,7 @@ class Disk:
         self.ids: dict[str, dict[tuple[str, str], Position]] = {}
         self.groups: dict[tuple[str, str, int], Group] = defaultdict(Group)
         self.state: dict[tuple[str, str], bytes] = {}
+        self.lost: list[asyncio.Future[None]] = []  # calls that never return
 
     def append(self, topic: str, event: Event) -> Position:
         if topic not in self.logs:
@@ -175,6 +176,7 @@ class MemoryBroker:
     def _write_next(self) -> None:
         effects, durable = self._queue.popleft()
         if self._dead:
+            self.disk.lost.append(durable)
             return
         for one in effects:
             self.disk.apply(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,9 +13,10 @@ from support.memory_broker import Disk, MemoryBroker
 from support.virtual import run_virtual
 from support.workers import Answer, Workers, at_once, text_of
 
-from tidemill.brokers.protocol import Effects, StateWrite, TopicConfig
+from tidemill.brokers.protocol import Effects, StateWrite, Stored, TopicConfig
 from tidemill.errors import ConfigurationError
 from tidemill.record import Event, to_record
+from tidemill.triggers import lanes
 from tidemill.triggers.delivery import Busy, Delivery, Dispatcher, Done, Failed
 from tidemill.triggers.policy import RetryPolicy
 
@@ -554,5 +556,92 @@ def test_a_failing_broker_stops_delivery_and_is_reported() -> None:
             await asyncio.sleep(60)
         assert [str(error) for error in errors] == ["no space left on device"]
         assert len(workers.sent) <= 2
+
+    run_virtual(main())
+
+
+def test_what_an_earlier_filter_finished_stays_finished() -> None:
+    async def main() -> None:
+        broker = await memory(partitions=1)
+        await broker.publish("in", [event(str(n), "k") for n in range(60)])
+        wanted: Callable[[Event], bool] = lambda event: not 10 < int(event.id) < 30  # noqa: E731
+        async with dispatching(broker, Workers(lambda delivery: (0, None)), filter=wanted):
+            await asyncio.sleep(1)
+        workers = Workers(scripted({"0": [(0, Failed("no"))]}))
+        async with dispatching(MemoryBroker(broker.disk), workers):
+            await asyncio.sleep(10)
+        assert await texts(broker, "out") == [str(n) for n in range(60) if not 10 < n < 30]
+
+    run_virtual(main())
+
+
+class Compacted(MemoryBroker):
+    """Offsets 5 to 24 of each partition are gone."""
+
+    async def read(self, topic: str, partition: int, offset: int, limit: int) -> Sequence[Stored]:
+        found = await super().read(topic, partition, offset, 10**6)
+        return [stored for stored in found if not 5 <= stored.offset < 25][:limit]
+
+
+@pytest.mark.parametrize("count", [25, 40])
+def test_offsets_that_are_gone_are_passed_over(count: int) -> None:
+    async def main() -> None:
+        broker = await memory(partitions=1)
+        await broker.publish("in", [event(str(n)) for n in range(count)])
+        workers = Workers(at_once)
+        async with dispatching(Compacted(broker.disk), workers, window=4) as dispatcher:
+            await asyncio.sleep(1)
+            await broker.publish("in", [event("new")])
+            await asyncio.sleep(1)
+            assert dispatcher.lag == 0
+        assert workers.texts() == [str(n) for n in range(count) if not 5 <= n < 25] + ["new"]
+
+    run_virtual(main())
+
+
+def test_partitions_advance_side_by_side() -> None:
+    async def main() -> None:
+        broker = await memory(partitions=4)
+        workers = Workers(lambda delivery: (0.01, Done()), places=8)
+        await broker.publish("in", [event(str(n)) for n in range(4000)])
+        async with dispatching(broker, workers, window=64):
+            await asyncio.sleep(2.5)
+        done = Counter(delivery.stored.partition for _, delivery in workers.sent)
+        assert min(done.values()) > 0.7 * max(done.values()) > 0
+
+    run_virtual(main())
+
+
+def test_reading_stops_far_beyond_a_stuck_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "SCAN_AHEAD", 300)
+
+    async def main() -> None:
+        broker = await memory(partitions=1)
+        workers = Workers(scripted({"0": [(50, Done())], "1": [(100, Done())]}))
+        await broker.publish("in", [event(str(n), f"key{n}") for n in range(2000)])
+        async with dispatching(broker, workers) as dispatcher:
+            await asyncio.sleep(10)
+            first = dispatcher.counters.delivered
+            assert 298 < first < 450
+            await asyncio.sleep(50)
+            assert first < dispatcher.counters.delivered <= first + 3
+            await asyncio.sleep(50)
+            assert dispatcher.counters.delivered == 2000
+
+    run_virtual(main())
+
+
+def test_reading_stops_when_very_many_lanes_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "MAX_LANES", 100)
+
+    async def main() -> None:
+        broker = await memory(partitions=1)
+        workers = Workers(lambda d: (0, Failed("no") if asyncio.get_running_loop().time() < 50 else Done()))
+        await broker.publish("in", [event(str(n), f"key{n}") for n in range(1000)])
+        async with dispatching(broker, workers, window=16) as dispatcher:
+            await asyncio.sleep(40)
+            assert 100 < len(dispatcher.stuck) < 120
+            await asyncio.sleep(100)
+            assert dispatcher.counters.delivered == 1000
 
     run_virtual(main())

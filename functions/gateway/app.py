@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 
@@ -26,12 +26,12 @@ from .handshake import Admission, Directory, admit, required_parameters
 from .limits import Limits
 from .problems import Refusal, explicit
 from .produce import Producer
+from .routing import allow, is_socket, preflight, raw_segments, segments
 from .sockets import SERVER_ERROR, Session, run_session
 from .spec import GatewayPlan
 
 log = logging.getLogger(__name__)
 
-_SOCKETS = ("produce", "consume", "chat")
 _SERVICE_METHODS = ("GET", "POST", "PUT", "DELETE")
 
 
@@ -47,11 +47,14 @@ def gateway_app(
 ) -> Gateway:
     """The gateway of an application. `ready` is asked by `/management/health`; `forward` gives the
     base URLs of service agents by agent id. Raises ConfigurationError."""
+    directory = Directory(tenant, application, _checked(gateways))
+    return Gateway(broker, directory, ready, forward or {}, limits or Limits())
+
+
+def _checked(gateways: Sequence[GatewayPlan]) -> tuple[GatewayPlan, ...]:
     for gateway in gateways:
         _check(gateway)
-    return Gateway(
-        broker, Directory(tenant, application, tuple(gateways)), ready, forward or {}, limits or Limits()
-    )
+    return tuple(gateways)
 
 
 def _check(gateway: GatewayPlan) -> None:
@@ -100,10 +103,8 @@ class Gateway:
             await self._lifespan(receive, send)
 
     def replace(self, gateways: Sequence[GatewayPlan]) -> None:
-        """Serve other gateways from now on; open sessions end as they began."""
-        for gateway in gateways:
-            _check(gateway)
-        self._directory = Directory(self._directory.tenant, self._directory.application, tuple(gateways))
+        """Other gateways from now on; open sessions go on as they began. Raises ConfigurationError."""
+        self._directory = replace(self._directory, gateways=_checked(gateways))
 
     async def drain(self) -> None:
         """Refuse new sessions, and end the open ones with 1012 once their requests are answered."""
@@ -144,17 +145,17 @@ class Gateway:
             await refuse(send, Refusal(500, "the request failed; the log says why"), scope["path"])
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = _segments(scope, self.limits)
+        path = segments(scope, self.limits)
         if path == ["management", "health"]:
-            _allow(scope, "GET", "HEAD")
+            allow(scope, "GET", "HEAD")
             await self._health(send)
         elif path == ["management", "gateways"]:
-            _allow(scope, "GET", "HEAD")
+            allow(scope, "GET", "HEAD")
             await respond(send, 200, self._listing())
         elif path[:2] == ["api", "gateways"] and len(path) >= 6 and path[2] in ("produce", "service"):
             await self._gateway(path, scope, receive, send)
-        elif _is_socket(path):
-            _allow(scope, "GET")
+        elif is_socket(path):
+            allow(scope, "GET")
             raise Refusal(426, "this path speaks WebSocket", headers={"upgrade": "websocket"})
         else:
             raise Refusal(404, "there is nothing at this path")
@@ -165,12 +166,12 @@ class Gateway:
             raise Refusal(404, "there is nothing at this path")
         methods = ("POST",) if kind == "produce" else _SERVICE_METHODS
         if scope["method"] == "OPTIONS":
-            await respond(send, 200, headers=_preflight(methods))
+            await respond(send, 200, headers=preflight(methods))
             return
-        _allow(scope, *methods, "OPTIONS")
+        allow(scope, *methods, "OPTIONS")
         gateway = self._directory.find(kind, *path[3:6])
         if gateway.agent_id is not None:
-            await self._forward(gateway.agent_id, "/".join(_raw_segments(scope)[6:]), scope, receive, send)
+            await self._forward(gateway.agent_id, "/".join(raw_segments(scope)[6:]), scope, receive, send)
             return
         if kind == "service" and scope["method"] != "POST":
             raise explicit(400, "Only POST method is supported")
@@ -226,8 +227,8 @@ class Gateway:
         await self._run(session, scope, admission)
 
     def _handshake(self, scope: Scope) -> Admission:
-        path = _segments(scope, self.limits)
-        if not _is_socket(path):
+        path = segments(scope, self.limits)
+        if not is_socket(path):
             raise Refusal(404, "there is nothing at this path")
         return self._admit(self._directory.find(*path[1:]), scope)
 
@@ -278,38 +279,6 @@ class Gateway:
             return self._tails.subscribe(topic, admission.position, admission.filter())
         except ValueError as error:
             raise self._invalid(admission.gateway, error) from error
-
-
-def _raw_segments(scope: Scope) -> list[str]:
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    return raw.decode("latin-1").split("/")[1:]
-
-
-def _segments(scope: Scope, limits: Limits) -> list[str]:
-    """The path's parts, each decoded for itself: an id may hold an escaped slash."""
-    segments = _raw_segments(scope)
-    if sum(map(len, segments)) + len(scope["query_string"]) > limits.url:
-        raise Refusal(414, f"path and query may have at most {limits.url} bytes")
-    return [unquote(segment) for segment in segments]
-
-
-def _is_socket(path: list[str]) -> bool:
-    return len(path) == 5 and path[0] == "v1" and path[1] in _SOCKETS
-
-
-def _allow(scope: Scope, *methods: str) -> None:
-    if scope["method"] not in methods:
-        allowed = {"allow": ", ".join(methods)}
-        raise Refusal(405, f"method {scope['method']} is not supported here", headers=allowed)
-
-
-def _preflight(methods: Sequence[str]) -> dict[str, str]:
-    """The answer to a browser that asks whether a page may call."""
-    return {
-        "access-control-allow-methods": ", ".join(methods),
-        "access-control-allow-headers": "*",
-        "access-control-max-age": "3600",
-    }
 
 
 def _closable(send: Send) -> Send:

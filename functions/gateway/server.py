@@ -7,6 +7,7 @@ signals and sets `should_exit`; then open sessions are drained before any connec
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -41,6 +42,8 @@ class GatewayServer(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                # Longer than any service call; a forwarded stream may have no end.
+                timeout_graceful_shutdown=math.ceil(gateway.limits.service_timeout) + 1,
             )
         )
 

@@ -147,6 +147,24 @@ async def test_the_listing_tells_what_clients_need(serving, client, talk):
         }
 
 
+async def test_gateways_may_be_replaced(serving, refusal, receive):
+    async with serving(CONSUME) as run, run.connect("consume", "c") as socket:
+        run.app.replace([PRODUCE])
+        status, _ = await refusal(run.path("consume", "c"))
+        assert status == 400
+        async with run.connect("produce", "p", param__user="u", param__room="r"):
+            pass
+        await run.write("answers", "still here")
+        assert (await receive(socket))["record"]["value"] == "still here"
+        guarded = GatewayPlan(
+            id="g", type="consume", topic="t", authentication=AuthenticationSpec(provider="jwt")
+        )
+        with pytest.raises(ConfigurationError):
+            run.app.replace([guarded])
+        async with run.connect("produce", "p", param__user="u", param__room="r"):
+            pass
+
+
 def test_authentication_is_refused_at_the_start():
     gateway = GatewayPlan(
         id="guarded", type="produce", topic="t", authentication=AuthenticationSpec(provider="google")

@@ -28,7 +28,7 @@ def line_1(request: dict[str, Any]) -> tuple[Any, list[tuple[Any, Any]]]:
         event = from_http(request["headers"], decoded(request["body"]), data_unmarshaller=read)
     else:
         event = CloudEvent(request["attributes"], data_of(request["data"]))
-    is_json = "json" in (event["datacontenttype"] if "datacontenttype" in event else "json")
+    is_json = "json" in event.get("datacontenttype", "json")
 
     def write(data: Any) -> Any:
         if data is None or isinstance(data, bytes):

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("tidemill.cli.plan:plan", "Show what an application becomes, and what each platform promises."),
     "run": ("tidemill.cli.run:run", "Run an application on this machine, with an embedded broker."),
     "gateway": ("tidemill.cli.gateway:app", "List and use an application's gateways."),
+    "verify": ("tidemill.cli.verify:verify", "Compare two topics per key: gaps, doubles, disorder."),
     "model": ("tidemill.cli.model:app", "Fetch and look after the embedded models."),
 }
 

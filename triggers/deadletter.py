@@ -45,7 +45,7 @@ def dead_letter_event(
 def _record_of(event: Event) -> Record:
     try:
         return to_record(event)
-    except TidemillError:  # what packs its key or headers is damaged: that may be why it failed
+    except Exception:  # it is damaged, which may be why it failed: its letter must be written all the same
         return Record(event.data, event.partition_key)
 
 

@@ -55,6 +55,12 @@ def port(serving, caplog):
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+@pytest.fixture
+def client():
+    with httpx.Client(trust_env=False, verify=False) as client:
+        yield client
+
+
 words = st.sampled_from(
     [
         "v1",
@@ -181,13 +187,9 @@ attributes = st.dictionaries(
     extra=attributes,
     target=st.sampled_from(["produce/default/myapp/p", "service/default/myapp/s"]),
 )
-def test_bodies(port, kind, body, extra, target):
-    with httpx.Client(trust_env=False) as client:
-        answer = client.post(
-            f"http://127.0.0.1:{port}/api/gateways/{target}",
-            content=body,
-            headers={**extra, **({"content-type": kind} if kind else {})},
-        )
+def test_bodies(port, client, kind, body, extra, target):
+    headers = {**extra, **({"content-type": kind} if kind else {})}
+    answer = client.post(f"http://127.0.0.1:{port}/api/gateways/{target}", content=body, headers=headers)
     assert answer.status_code in (200, 400, 408, 413), answer.text
     if answer.status_code == 400 and answer.content[:1] == b"{":
         told = answer.json()

@@ -23,8 +23,8 @@ from tidemill.functions.agents.transform.compute import ComputeFieldConfig, comp
 from tidemill.functions.context import open_record
 from tidemill.functions.expressions import compile_expression, times
 from tidemill.functions.expressions import values as kinds
-from tidemill.functions.expressions.conversions import to_float32
 from tidemill.functions.expressions.javatext import to_text
+from tidemill.functions.expressions.numeric import to_float32
 from tidemill.functions.expressions.values import kind_of
 from tidemill.functions.registry import declaration
 from tidemill.functions.splitting import SplitterConfig, create_splitter

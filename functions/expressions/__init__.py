@@ -6,10 +6,11 @@ a Python object, no method, no import.
 """
 
 from .compiler import Scope, UnresolvedProperty
-from .conversions import TARGETS, ConversionError, convert
+from .conversions import TARGETS, convert
 from .expression import Expression, compile_expression, empty_scope
 from .javatext import to_json, to_text
 from .jsontext import read_json, read_object
+from .numeric import ConversionError
 
 __all__ = [
     "TARGETS",

@@ -14,6 +14,8 @@ from functools import singledispatchmethod
 from typing import NoReturn, TypeAlias
 
 from ...errors import ExpressionError, RecordError
+from .arithmetic import negate
+from .comparison import is_empty, lenient_truth, same, truth
 from .javatext import to_text
 from .library import FUNCTIONS
 from .nodes import (
@@ -34,7 +36,7 @@ from .nodes import (
     Sequence,
     Unary,
 )
-from .operators import BINARY, is_empty, lenient_truth, negate, same, truth
+from .operators import BINARY
 from .values import Byte, Value, ValueSet, is_number, kind_of
 
 Scope: TypeAlias = dict[str, Value]

@@ -13,10 +13,10 @@ from functools import lru_cache
 from typing import Literal
 
 from ...errors import ExpressionError, RecordError
+from .comparison import truth
 from .compiler import VARIABLES, Closure, Compiler, Scope, UnresolvedProperty
 from .conversions import convert
 from .nodes import Assign, Node
-from .operators import truth
 from .parser import parse
 from .values import Value, kind_of
 

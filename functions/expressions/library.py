@@ -18,9 +18,10 @@ from typing import Any
 from ...errors import RecordError
 from ..javaregex import compile_java
 from . import times
-from .conversions import convert, to_instant
+from .conversions import convert
 from .javatext import double_text, to_json, to_text
 from .jsontext import read_json
+from .temporal import to_instant
 from .values import (
     NANOS_PER_DAY,
     NANOS_PER_MILLI,

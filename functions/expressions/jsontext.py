@@ -47,7 +47,8 @@ def read_json(text: str) -> Value:
 def read_object(value: str | bytes) -> Value:
     """The object that the text holds; null for the text `null`; else the value unchanged."""
     try:
-        document = _decode(value)
+        # msgspec takes exact types only; the JSON text of a topic is a subclass of str.
+        document = _decode(str(value) if isinstance(value, str) else value)
     except (ValueError, RecursionError):
         return _read_leniently(value)
     return document if type(document) is dict or document is None else value

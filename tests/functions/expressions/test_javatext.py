@@ -26,6 +26,7 @@ from tidemill.functions.expressions.values import (
     UtilDate,
     ValueSet,
 )
+from tidemill.record import JsonText
 
 
 @pytest.mark.parametrize(
@@ -130,6 +131,7 @@ def test_json_reads_back(value: dict[str, object]) -> None:
     text = to_json(value)
     assert json.loads(text) == value
     assert read_object(text) == value
+    assert read_object(JsonText(text)) == value
     assert read_object(text.encode("utf-8", "surrogatepass")) == value
 
 

@@ -35,7 +35,7 @@ class Template:
     def render(self, scope: Mapping[str, Any]) -> str:
         """The text. Raises TemplateError for what is missing or null."""
         out: list[str] = []
-        render(list(self.segments), Context(scope), out)
+        render(self.segments, Context(scope), out)
         return "".join(out)
 
 

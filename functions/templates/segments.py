@@ -7,7 +7,7 @@ outwards; what is missing or null is an error where it is printed, and nothing w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -193,7 +193,7 @@ class Section:
 Segment: TypeAlias = Text | Hidden | Variable | Partial | Section
 
 
-def render(segments: list[Segment], context: Context, out: list[str]) -> None:
+def render(segments: Sequence[Segment], context: Context, out: list[str]) -> None:
     for segment in segments:
         segment.render(context, out)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from ..faults import fault
 from .store import Store
 
-_LEAST, _MOST = 16384, 131072  # events in a round
+_LEAST, _MOST = 4096, 32768  # events in a round: the writer stands still while it sorts them
 _SPAN = "temp.span s CROSS JOIN events e INDEXED BY by_offset ON e.part=s.part AND e.off>=s.lo AND e.off<s.hi"
 _BEGIN = f"""
 DROP TABLE IF EXISTS temp.span;

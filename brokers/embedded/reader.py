@@ -20,6 +20,9 @@ class StateReader:
         if not (folder / schema.FILE).exists():
             raise NotFound("state folder", str(folder))
         self._connection = schema.connect_read_only(folder)
+        if schema.check_version(self._connection) == 0:  # killed before it made its tables
+            self._connection.close()
+            raise NotFound("state folder", str(folder))
 
     def topics(self) -> dict[str, int]:
         """The number of partitions by topic."""

@@ -20,7 +20,7 @@ from tidemill.brokers.embedded.progress import Finished
 from tidemill.brokers.embedded.reader import StateReader
 from tidemill.brokers.embedded.schema import FILE
 from tidemill.brokers.protocol import Effects, Progress, TopicConfig
-from tidemill.errors import BrokerUnavailable, NewerVersion, StateInUse
+from tidemill.errors import BrokerUnavailable, NewerVersion, NotFound, StateInUse
 
 
 def with_broker(folder: Path, test: Callable[[EmbeddedBroker], Awaitable[Any]]) -> Any:
@@ -50,6 +50,9 @@ def test_a_folder_has_one_broker(memory_folder: Path) -> None:
 
 
 def test_a_newer_file_is_refused_and_the_lock_is_let_go(memory_folder: Path) -> None:
+    (memory_folder / FILE).touch()
+    with pytest.raises(NotFound):  # a run that was killed before it made its tables
+        StateReader(memory_folder)
     connection = sqlite3.connect(memory_folder / FILE)
     connection.execute("PRAGMA user_version=99")
     connection.close()

@@ -63,15 +63,18 @@ async def unfinished(broker: EmbeddedBroker) -> bool:
 async def main(folder: Path, count: int) -> None:
     indexing._LEAST = 40
     broker = await EmbeddedBroker.open(folder)
-    for name in ("in", "out", "scratch"):
+    for name in ("in", "out"):
         await broker.create_topic(TopicConfig(name, PARTITIONS))
+    await broker.create_topic(TopicConfig("scratch", 1, {"retention.bytes": "0"}))
     consumers = [asyncio.create_task(consume(broker, n)) for n in range(PARTITIONS)]
     starts = [int(text) for text in sys.argv[3].split(",")]
     number = 0
     await asyncio.gather(*(produce(broker, f"k{n}", start, count) for n, start in enumerate(starts)))
     while await unfinished(broker):
         await broker.publish("scratch", [record("scratch", number := number + 1)])  # passes the time
-    await broker.maintain()
+    await broker.publish("scratch", [record("scratch", -1)])
+    while await broker.maintain():
+        pass
     for task in consumers:
         task.cancel()
     await asyncio.gather(*consumers, return_exceptions=True)

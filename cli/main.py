@@ -80,3 +80,7 @@ def _explain(error: Exception) -> int:
     print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
     print("  try: the same command with --debug, and report what it shows", file=sys.stderr)
     return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -25,7 +25,6 @@ from ..knative.options import RenderOptions
 from ..knative.read import Manifests, read
 from ..knative.render import render
 from .platform import Platform
-from .units import BROKER_FOLDER
 
 DEFAULT_GATEWAY_PORT = 8091
 STATE_FOLDER = ".tidemill"
@@ -99,7 +98,7 @@ def code_digest(directory: Path) -> str:
 async def run(options: RunOptions, announce: Callable[[Platform], None]) -> None:
     """Run until a signal. `announce` is called once everything is up."""
     prepared = prepare(options)
-    broker = await EmbeddedBroker.open(options.state_folder / BROKER_FOLDER)
+    broker = await EmbeddedBroker.open(options.state_folder)
     try:
         await _run(options, prepared, broker, announce)
     finally:

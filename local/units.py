@@ -20,10 +20,6 @@ from .autoscaler import Autoscaler, ScalePolicy
 from .pool import Pool
 from .processes import Processes
 
-
-BROKER_FOLDER = "broker"
-
-
 class Places:
     """Where a run keeps its files, below the state folder."""
 

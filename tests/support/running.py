@@ -136,18 +136,24 @@ class Producer(threading.Thread):
             while not self._publish(body):
                 time.sleep(0.02)
             self.accepted += 1
+        if self._connection is not None:
+            self._connection.close()
 
     def _publish(self, body: bytes) -> bool:
         try:
             address = self.run_.report()["ingress"]["url"]
             if self._connection is None or address != self._address:
+                if self._connection is not None:
+                    self._connection.close()
                 self._address = address
                 self._connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=5)
             self._connection.request("POST", f"/default/{self.topic}", body, {"content-type": STRUCTURED})
             answer = self._connection.getresponse()
             answer.read()
         except (OSError, http.client.HTTPException, ValueError):
-            self._connection = None
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
             return False
         return answer.status == 202
 

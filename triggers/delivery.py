@@ -10,7 +10,6 @@ timer per record: results of one turn of the loop make one commit, and one timer
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import count, islice, takewhile
@@ -22,9 +21,9 @@ from ..record import Event
 from .deadletter import dead_letter_event
 from .lanes import Lane, Lanes, Partition
 from .policy import RetryPolicy, gives_up, wait_after
+from .reading import PendingState, Reader
 from .subscriber import Busy, Delivery, Done, Failed, Finished, Result, Subscriber
 
-READ_LIMIT = 128  # records of one read
 SHORTEST_REST = 0.001  # seconds before a subscriber that was busy is asked again
 ERROR_SHOWN = 500  # characters of an error that a stuck lane keeps
 
@@ -79,8 +78,7 @@ class Dispatcher:
         if policy.on_failure == "dead-letter" and dead_letter is None:
             raise ConfigurationError(f"the trigger '{group}' has no topic for its dead letters")
         self._broker, self._group, self._topic = broker, group, topic
-        self._policy, self._subscriber, self._filter = policy, subscriber, filter
-        self._dead_letter, self._unit, self._stateful = dead_letter, unit, stateful
+        self._policy, self._subscriber, self._dead_letter = policy, subscriber, dead_letter
         self.counters = Counters()
         self.demand_changed: Callable[[], None] | None = None
         # Called when a broker call failed: nothing is delivered any more, close and start anew.
@@ -89,17 +87,15 @@ class Dispatcher:
         self._in_flight: dict[int, Lane] = {}  # in the order of sending, thus of timing out
         self._abandoned: dict[int, Lane] = {}
         self._results: list[tuple[Lane, Result]] = []
-        self._overlay: dict[str, tuple[int, bytes | None]] = {}  # state in commits that are under way
+        self._state = PendingState(broker, unit)
+        self._reader = Reader(broker, topic, self._lanes, self, filter, self._state if stateful else None)
         self._tasks: set[asyncio.Task[None]] = set()  # that bring records in
         self._writes: set[asyncio.Task[None]] = set()  # commits, and ends of abandoned attempts
         self._turn_is_due = False
-        self._stopped = False  # nothing new is sent
+        self._stopped = True  # nothing new is sent
         self._broken = False  # nor anything committed
         self._timer: asyncio.TimerHandle | None = None
         self._last_demand = 0
-        self._readers: deque[asyncio.Future[int]] = deque()  # that wait for room, each in its turn
-        self._moved = asyncio.Event()
-        self._wanted = asyncio.Event()
         self._quiet = asyncio.Event()
 
     # --- life ---------------------------------------------------------------------------------------
@@ -109,13 +105,14 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         progress = await self._broker.progress(self._group, self._topic)
         self._lanes.partitions = [Partition(i, at.offset, at.beyond) for i, at in enumerate(progress)]
-        for partition in self._lanes.partitions:
-            self._spawn(self._scan(partition), self._tasks)
-        self._spawn(self._load(), self._tasks)
+        self._stopped = False
+        for task in self._reader.tasks():
+            self._spawn(task, self._tasks)
 
     def capacity_changed(self) -> None:
         """The subscriber has room."""
-        self._come_back()
+        if not self._stopped:
+            self._come_back()
 
     async def drain(self, timeout: float) -> None:
         """Take nothing new, let what is in flight end, and commit it; at most `timeout` seconds."""
@@ -208,155 +205,27 @@ class Dispatcher:
             if lane.error is not None
         ]
 
-    # --- records come in ----------------------------------------------------------------------------
-
-    async def _scan(self, partition: Partition) -> None:
-        broker, topic, index = self._broker, self._topic, partition.index
-        while True:
-            await broker.wait(topic, index, partition.scan)
-            while partition.too_far_ahead() or self._lanes.crowded():
-                self._moved.clear()
-                await self._moved.wait()
-            room = await self._reserve()
-            while room:
-                room = await self._read_on(partition, room)
-
-    async def _read_on(self, partition: Partition, room: int) -> int:
-        """Read as much as there is room for. Returns the room that is left: records of parked lanes
-        take none, so a partition full of them reads on and keeps its share of the window."""
-        lanes, end = self._lanes, self._broker.bounds(self._topic)[partition.index][1]
-        try:
-            records = await self._broker.read(self._topic, partition.index, partition.scan, room)
-        finally:
-            lanes.reserved -= room
-        # An empty read below the end: these offsets are gone (compacted, out of retention).
-        partition.scan = records[-1].offset + 1 if records else end
-        loaded = lanes.loaded
-        new = self._take_in(partition, records)
-        left = room - (lanes.loaded - loaded)
-        if len(records) < room or left < READ_LIMIT // 8 or partition.too_far_ahead():
-            left = 0
-        lanes.reserved += left
-        if self._stateful and new:
-            await self._read_state(new)
-        lanes.ready.extend(new)
-        self._settle()
-        if len(records) == room:
-            await asyncio.sleep(0)  # a long backlog leaves the others their turn
-        return left
-
-    def _take_in(self, partition: Partition, records: Sequence[Stored]) -> list[Lane]:
-        """Give the records to their lanes; returns the new lanes."""
-        if partition.beyond:
-            records = [stored for stored in records if stored.offset not in partition.beyond]
-        if self._filter is not None:
-            records = self._acknowledge_unwanted(records)
-        lanes = self._lanes
-        return [lane for stored in records if (lane := lanes.offer(partition, stored)) is not None]
-
-    def _wants(self, stored: Stored) -> bool:
-        return self._filter is None or self._filter(stored.event())
-
-    def _acknowledge_unwanted(self, records: Sequence[Stored]) -> Sequence[Stored]:
-        wanted = [stored for stored in records if self._wants(stored)]
-        if len(wanted) < len(records):
-            kept = {stored.offset for stored in wanted}
-            unwanted = [self._effects(stored) for stored in records if stored.offset not in kept]
-            self.counters.filtered += len(unwanted)
-            self._lanes.loaded += len(unwanted)
-            self._submit(unwanted)
-        return wanted
-
-    async def _load(self) -> None:
-        """Bring back the records of lanes that do not hold theirs."""
-        lanes = self._lanes
-        while True:
-            while not lanes.wanting:
-                self._wanted.clear()
-                await self._wanted.wait()
-            room = await self._reserve()
-            batch: list[tuple[Lane, int]] = []
-            while lanes.wanting and room:
-                lane = lanes.wanting.popleft()
-                limit = min(room, lanes.wanted(lane, room))
-                batch.append((lane, limit))
-                room -= limit
-            lanes.reserved -= room
-            found = await asyncio.gather(*(self._fetch(lane, limit) for lane, limit in batch))
-            back = [lane for (lane, _), is_there in zip(batch, found, strict=True) if is_there]
-            if self._stateful:
-                await self._read_state(back)
-            lanes.ready.extend(back)
-            self._settle()
-
-    async def _fetch(self, lane: Lane, limit: int) -> bool:
-        """The next records of a parked lane; False when there are none."""
-        partition, there = lane.partition, False
-        try:
-            while lane.parked and not there:
-                before, parked = partition.scan, lane.parked
-                records = await self._read_lane(lane, before, limit)
-                kept = [s for s in records if s.offset not in partition.beyond and self._wants(s)]
-                if len(records) < limit:  # all below `before` was seen: what is parked came since
-                    there = self._lanes.refill(lane, kept, before, parked)
-                else:
-                    there = self._lanes.refill(lane, kept, records[-1].offset + 1, len(kept))
-        finally:
-            self._lanes.reserved -= limit
-        return there
-
-    async def _read_lane(self, lane: Lane, before: int, limit: int) -> Sequence[Stored]:
-        index = lane.partition.index
-        if lane.key is not None:
-            return await self._broker.read_key(self._topic, index, lane.key, lane.resume, before, limit)
-        found = await self._broker.read(self._topic, index, lane.offset, 1)
-        return [stored for stored in found if stored.offset == lane.offset]
-
-    async def _read_state(self, lanes: Sequence[Lane]) -> None:
-        """Nothing else can write the state of these keys: their lanes are held here."""
-        keys = [lane.key for lane in lanes if lane.key is not None and lane.key not in self._overlay]
-        pending = dict(self._overlay)
-        found = await self._broker.state(self._unit, keys) if keys else {}
-        for lane in lanes:
-            if lane.key in pending:
-                lane.state = pending[lane.key][1]
-            elif lane.key is not None:
-                lane.state = found.get(lane.key)
-
-    async def _reserve(self) -> int:
-        """Wait for room to read, and take it."""
-        reader: asyncio.Future[int] = self._loop.create_future()
-        self._readers.append(reader)
-        self._grant_room()
-        return await reader
-
-    def _grant_room(self) -> None:
-        lanes = self._lanes
-        while self._readers:
-            room = lanes.room(not lanes.ready and self._subscriber.capacity() > 0)
-            if not room:
-                return
-            reader = self._readers.popleft()
-            if not reader.done():  # else its task was cancelled
-                limit = min(room, READ_LIMIT)
-                lanes.reserved += limit
-                reader.set_result(limit)
-
     # --- records go out -----------------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """After every change: send what can be sent, and wake who waits for it."""
-        lanes = self._lanes
+    def settle(self) -> None:
+        """After every change: send what can be sent, read what there is room for."""
         if not self._stopped:
-            if lanes.ready:
+            if self._lanes.ready:
                 self._send()
-            if lanes.wanting:
-                self._wanted.set()
-            self._moved.set()
-            self._grant_room()
+            self._reader.lanes_changed()
         if self.demand_changed is not None and self.demand != self._last_demand:
             self._last_demand = self.demand
             self.demand_changed()
+
+    def starving(self) -> bool:
+        """Part of reading: the subscriber would take more than is ready."""
+        return not self._lanes.ready and self._subscriber.capacity() > 0
+
+    def unwanted(self, records: Sequence[Stored]) -> None:
+        """Part of reading: the filter refused these records."""
+        self.counters.filtered += len(records)
+        self._lanes.loaded += len(records)  # until that is durable: commits under way are bounded too
+        self._submit([self._effects(stored) for stored in records])
 
     def _send(self) -> None:
         ready, in_flight = self._lanes.ready, self._in_flight
@@ -410,14 +279,14 @@ class Dispatcher:
                 self._rest(lane, max(SHORTEST_REST, result.retry_after))
         if effects:
             self._submit(effects)
-        self._settle()
+        self.settle()
 
     def _done(self, lane: Lane, result: Done, effects: list[Effects]) -> None:
         assert lane.head is not None
         effects.append(self._effects(lane.head, result.outputs, result.state))
         self.counters.delivered += 1
         for write in result.state:
-            self._overlay[write.key] = (self._overlay.get(write.key, (0, None))[0] + 1, write.value)
+            self._state.submitted(write)
             lane.state = write.value
         self._lanes.advance(lane)
 
@@ -464,10 +333,8 @@ class Dispatcher:
         await self._broker.commit(effects)
         self._lanes.release(len(effects))
         for write in (write for one in effects for write in one.state):
-            under_way, value = self._overlay.pop(write.key)
-            if under_way > 1:
-                self._overlay[write.key] = (under_way - 1, value)
-        self._settle()
+            self._state.durable(write)
+        self.settle()
 
     # --- time ---------------------------------------------------------------------------------------
 
@@ -492,7 +359,7 @@ class Dispatcher:
             self._call_at(next_due)
         if self._policy.timeout is not None:
             self._end_overdue(now)
-        self._settle()
+        self.settle()
 
     def _end_overdue(self, now: float) -> None:
         overdue = list(takewhile(lambda item: item[1].until <= now, self._in_flight.items()))

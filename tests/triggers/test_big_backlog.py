@@ -14,8 +14,9 @@ from support.virtual import run_virtual
 
 from tidemill.brokers.protocol import Stored, TopicConfig
 from tidemill.record import Event
-from tidemill.triggers.delivery import READ_LIMIT, Delivery, Dispatcher, Done, Failed, Finished, Result
+from tidemill.triggers.delivery import Delivery, Dispatcher, Done, Failed, Finished, Result
 from tidemill.triggers.policy import RetryPolicy
+from tidemill.triggers.reading import READ_LIMIT
 
 KEYS, WINDOW = 2_000, 1024
 TICK, PER_TICK = 0.02, 25  # 1,250 records a second

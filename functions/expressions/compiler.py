@@ -9,9 +9,10 @@ library's functions or a lambda of the same expression.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import singledispatchmethod
 from typing import NoReturn, TypeAlias
+
+from msgspec import Struct
 
 from ...errors import ExpressionError, RecordError
 from .arithmetic import negate
@@ -60,8 +61,7 @@ class UnresolvedProperty(ExpressionError):
     """A name or a property does not exist; as the condition of an agent this counts as false."""
 
 
-@dataclass(frozen=True, slots=True)
-class LambdaValue:
+class LambdaValue(Struct, frozen=True):
     """A lambda with the scope in which it was made."""
 
     parameters: tuple[str, ...]
@@ -69,8 +69,7 @@ class LambdaValue:
     scope: Scope
 
 
-@dataclass(frozen=True, slots=True)
-class Compiler:
+class Compiler(Struct, frozen=True):
     """Compiles one expression. `lenient`: null counts as false in `&&`, `||`, `!` and `?:`."""
 
     text: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
 
 from ...errors import ExpressionError, RecordError
 from .comparison import truth
@@ -29,8 +30,7 @@ def empty_scope() -> Scope:
     return dict.fromkeys(VARIABLES)
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(Struct, frozen=True):
     """`assigns`: the expression stores into names or members, so it runs on a copy of the scope."""
 
     text: str
@@ -117,7 +117,7 @@ def _assigns(tree: Node) -> bool:
 
 def _children(tree: object) -> list[Node]:
     found: list[Node] = []
-    for name in getattr(tree, "__slots__", ()):
+    for name in getattr(tree, "__struct_fields__", ()):
         pending = [getattr(tree, name)]
         while pending:
             item = pending.pop()

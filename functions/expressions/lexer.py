@@ -8,8 +8,9 @@ written without `${}` and wrapped before they come here. Positions count from th
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Kind = Literal["literal", "start", "integer", "float", "string", "word", "symbol", "end", "illegal"]
 
@@ -49,8 +50,7 @@ OPERATOR_WORDS = {
 RESERVED = frozenset({*OPERATOR_WORDS, "true", "false", "null", "empty", "instanceof"})
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """`text` is the operator, name or number as written, or a string's content."""
 
     kind: Kind

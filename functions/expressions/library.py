@@ -11,9 +11,10 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+
+from msgspec import Struct
 
 from ...errors import RecordError
 from ..javaregex import compile_java
@@ -42,8 +43,7 @@ class FunctionError(RecordError):
     """A function cannot work on these arguments."""
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """`parameters` counts the fixed ones. With `predicate`, the last argument is an expression's
     text, which the compiler hands over as a callable on one item."""
 

@@ -1,27 +1,26 @@
 """The syntax tree of an expression: plain frozen values, built by the parser, read by the compiler.
 
-`at` is the column in the user's text, counted from 1.
+`at` is the column in the user's text, counted from 1. Structs and not dataclasses, because defining
+twenty of those takes longer than all else that a unit imports from here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+
+class Constant(Struct, frozen=True):
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(Struct, frozen=True):
     name: str
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """`base.name` or `base[key]`. `rooted`: some name precedes it, so a null base reads as null."""
 
     base: Node
@@ -30,16 +29,14 @@ class Member:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class MethodCall:
+class MethodCall(Struct, frozen=True):
     """`base.name(…)`: never runs; on a null base it gives null."""
 
     base: Node
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """`fn:name(…)`, or without prefix a lambda held by a name. One entry of `arguments` per pair of
     parentheses."""
 
@@ -49,14 +46,12 @@ class Call:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Lambda:
+class Lambda(Struct, frozen=True):
     parameters: tuple[str, ...]
     body: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Invoke:
+class Invoke(Struct, frozen=True):
     """A lambda in parentheses; with no arguments at all it runs at once if it takes none."""
 
     function: Lambda
@@ -64,59 +59,51 @@ class Invoke:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unary:
+class Unary(Struct, frozen=True):
     operator: str  # - ! empty
     operand: Node
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Binary:
+class Binary(Struct, frozen=True):
     operator: str
     left: Node
     right: Node
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     condition: Node
     positive: Node
     negative: Node
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Assign:
+class Assign(Struct, frozen=True):
     target: Node
     value: Node
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Struct, frozen=True):
     first: Node
     last: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(Struct, frozen=True):
     """A list or set literal."""
 
     items: tuple[Node, ...]
     is_set: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Entries:
+class Entries(Struct, frozen=True):
     """A map literal."""
 
     entries: tuple[tuple[Node, Node], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Composite:
+class Composite(Struct, frozen=True):
     """Literal text and expressions, joined as text."""
 
     parts: tuple[Node, ...]

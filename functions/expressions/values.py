@@ -9,9 +9,10 @@ of `int`, `float` and `list` wherever Python has the kind, so user code need not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 Value: TypeAlias = Any  # a user's payload
 
@@ -59,50 +60,43 @@ class ValueSet(list[Any]):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Instant:
+class Instant(Struct, frozen=True, order=True):
     """A point in time: nanoseconds since the epoch."""
 
     nanos: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Timestamp:
+class Timestamp(Struct, frozen=True, order=True):
     """An SQL timestamp: a point in time with nanoseconds."""
 
     nanos: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class UtilDate:
+class UtilDate(Struct, frozen=True, order=True):
     """A date-time of milliseconds since the epoch."""
 
     millis: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SqlTime:
+class SqlTime(Struct, frozen=True, order=True):
     """An SQL time of day: milliseconds since the epoch, shown as hours, minutes and seconds."""
 
     millis: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class LocalDate:
+class LocalDate(Struct, frozen=True, order=True):
     """A calendar date: days since the epoch."""
 
     epoch_day: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class LocalTime:
+class LocalTime(Struct, frozen=True, order=True):
     """A time of day: nanoseconds since midnight."""
 
     nano_of_day: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class LocalDateTime:
+class LocalDateTime(Struct, frozen=True, order=True):
     """A date and time without zone: nanoseconds since the epoch as if in UTC."""
 
     nanos: int

@@ -9,9 +9,10 @@ record. Double braces escape HTML, triple braces and `&` do not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct
 
 from ..expressions import Scope
 from .parsing import Parser
@@ -25,8 +26,7 @@ def template_scope(scope: Scope) -> dict[str, Any]:
     return {name: scope[name] for name in ROOT_NAMES}
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """A compiled template."""
 
     source: str

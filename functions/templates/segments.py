@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from msgspec import Struct
 
 from ...errors import TemplateError
 from ..expressions import to_text
@@ -29,8 +30,7 @@ _ESCAPES = str.maketrans(
 _INDEX = re.compile(r"[+-]?[0-9]{1,9}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """One item that sections have opened, inside the item around it."""
 
     data: Any
@@ -47,8 +47,7 @@ _HELPERS: dict[str, Callable[[Context], Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Struct, frozen=True):
     """A name as written, and its parts for the look-up step by step."""
 
     name: str
@@ -110,8 +109,7 @@ def path_of(name: str, line: int) -> Path:
 # --- segments --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     text: str
     opens: bool = False  # the template starts with it, which counts as the start of a line
 
@@ -131,16 +129,14 @@ class Text:
         return len(before) + len(newline)
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
+class Hidden(Struct, frozen=True):
     """A comment or a change of delimiters: prints nothing, and may stand alone on its line."""
 
     def render(self, context: Context, out: list[str]) -> None:
         pass
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(Struct, frozen=True):
     path: Path
     escaped: bool
 
@@ -154,8 +150,7 @@ class Variable:
         out.append(text.translate(_ESCAPES) if self.escaped else text)
 
 
-@dataclass(frozen=True, slots=True)
-class Partial:
+class Partial(Struct, frozen=True):
     name: str
     line: int
 
@@ -163,8 +158,7 @@ class Partial:
         raise TemplateError(f"partials such as '{self.name}' cannot be loaded", line=self.line)
 
 
-@dataclass(slots=True)
-class Section:
+class Section(Struct):
     path: Path
     inverted: bool
     segments: list[Segment]

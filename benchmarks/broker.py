@@ -52,7 +52,10 @@ async def measure(name: str, count: int, run: Callable[[], Awaitable[None]]) -> 
     await run()
     wall, loop, process = time.perf_counter() - wall, time.thread_time() - loop, time.process_time() - process
     micro = 1e6 / count
-    print(f"{name:<44}{count / wall:>10,.0f}/s   loop {loop * micro:5.1f} µs   process {process * micro:5.1f} µs")
+    print(
+        f"{name:<44}{count / wall:>10,.0f}/s"
+        f"   loop {loop * micro:5.1f} µs   process {process * micro:5.1f} µs"
+    )
 
 
 async def batches(broker: EmbeddedBroker, numbers: Numbers, count: int, size: int, parallel: int) -> None:
@@ -68,7 +71,9 @@ async def batches(broker: EmbeddedBroker, numbers: Numbers, count: int, size: in
     )
 
 
-async def commits(broker: EmbeddedBroker, numbers: Numbers, count: int, size: int, parallel: int, state: int) -> None:
+async def commits(
+    broker: EmbeddedBroker, numbers: Numbers, count: int, size: int, parallel: int, state: int
+) -> None:
     """Each delivery finishes one record and writes one output."""
     starts = [progress.offset for progress in await broker.progress("group", "in")]
     work = [
@@ -78,7 +83,14 @@ async def commits(broker: EmbeddedBroker, numbers: Numbers, count: int, size: in
     ]
     outputs = numbers.take(len(work))
     effects = [
-        Effects("group", "in", place, offset, [("out", output)], [StateWrite("unit", KEYS[offset % 500], b"12")] * state)
+        Effects(
+            "group",
+            "in",
+            place,
+            offset,
+            [("out", output)],
+            [StateWrite("unit", KEYS[offset % 500], b"12")] * state,
+        )
         for (place, offset), output in zip(work, outputs, strict=True)
     ]
 

@@ -20,6 +20,7 @@ from .autoscaler import Autoscaler, ScalePolicy
 from .pool import Pool
 from .processes import Processes
 
+
 class Places:
     """Where a run keeps its files, below the state folder."""
 

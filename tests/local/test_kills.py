@@ -106,6 +106,7 @@ def test_killed_at_random(run: Run, victim: str) -> None:
                 for pid in run.workers()[:1]:
                     run.kill(pid)
             elif victim == "parent":
+                run.wait_for(lambda: run.info()["parent"], "a parent")
                 run.kill(run.info()["parent"])
             elif victim == "main":
                 run.kill()

@@ -1,31 +1,37 @@
 # Commands for people who work on Tidemill. `make` alone lists them.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test lint bench vectors nightly clean
+.PHONY: help install models demo test lint bench vectors nightly clean
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: $(STAMP) ## make .venv with everything for development, and fetch the embedded models
+install: $(STAMP) models ## make .venv with everything for development, and fetch the embedded models
+
+# The stamp is written last: an installation that was cut short is begun anew.
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP) ## run examples/shop-assistant and ask it a question
+# No file of ours stands for the weights: they lie in the user's cache, where others may remove them.
+models: $(STAMP) ## fetch the weights of the embedded models, where they are missing
+	@$(BIN)/tidemill model fetch >/dev/null
+
+demo: models ## run examples/shop-assistant and ask it a question
 	$(BIN)/python examples/shop-assistant/demo.py
 
-test: $(STAMP) ## run the tests
+test: models ## run the tests
 	$(BIN)/python -m pytest tests
 
 lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@mkdir -p .types && ln -sfn .. .types/tidemill  # the package is the root: give it its name
+	@mkdir -p .types && ln -sfn .. .types/tidemill  # the package is the root, whatever its folder is called
 	$(BIN)/mypy .types/tidemill
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 bench: $(STAMP) ## measure against the peers, each in its own environment
 	$(BIN)/python benchmarks/run.py
@@ -33,8 +39,8 @@ bench: $(STAMP) ## measure against the peers, each in its own environment
 vectors: $(STAMP) ## compare with golden results: make vectors DIR=folder
 	$(BIN)/python tests/vectors.py $(DIR)
 
-nightly: $(STAMP) ## the slow suites
+nightly: models ## all tests, the slow ones too
 	$(BIN)/python -m pytest tests -m 'slow or not slow'
 
-clean:
-	rm -rf $(VENV) build dist *.egg-info
+clean: ## remove what was built and installed here
+	rm -rf $(VENV) .cache .types build dist *.egg-info

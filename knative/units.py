@@ -19,7 +19,7 @@ from .scope import (
     topic_paths,
 )
 
-MODULE = "tidemill.functions.host"
+MODULE = "tidemill.functions.serve"
 
 
 def unit(scope: Scope, planned: UnitPlan) -> list[Object]:

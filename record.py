@@ -327,7 +327,10 @@ def _decode_value(event: Event) -> Any:
         return None
     data = data or b""
     if mark[1:] in ("json", "int", "float", "bool"):
-        return json.loads(data)
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise RecordError(f"the data is marked as {mark[1:]} but is no JSON: {error}") from error
     return decode_data(data, event.attributes.get("datacontenttype"))
 
 
@@ -342,7 +345,7 @@ def decode_data(data: bytes, content_type: str | None) -> str | bytes:
         return data
     try:
         text = data.decode(charset)
-    except (UnicodeDecodeError, LookupError):
+    except (UnicodeError, LookupError):  # not that charset, or none that is known
         return data
     return JsonText(text) if content_type is not None and _JSON_TYPE.match(content_type) else text
 
@@ -352,9 +355,14 @@ def _decode_headers(attributes: Mapping[str, str]) -> tuple[tuple[str, Any], ...
     if packed is None:
         return tuple(sorted((name, value) for name, value in attributes.items() if not is_reserved(name)))
     listed: list[tuple[str, Any]] = []
-    for item in unpack(packed, HEADERS):
-        if not isinstance(item, str):
+    items = unpack(packed, HEADERS)
+    if not isinstance(items, list):
+        raise RecordError(f"the event extension '{HEADERS}' is damaged: it holds no list")
+    for item in items:
+        if isinstance(item, list) and len(item) == 2 and isinstance(item[0], str):
             listed.append((item[0], item[1]))
+        elif not isinstance(item, str):
+            raise RecordError(f"the event extension '{HEADERS}' is damaged: an entry is no name and value")
         elif item in attributes:
             listed.append((item, attributes[item]))
     named = {name for name, _ in listed}

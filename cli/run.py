@@ -42,8 +42,9 @@ def run(
         print(f"ingress      {status['ingress']['url']}/{status['tenant']}/<topic>")
         for gateway in platform.manifests.gateways:
             scheme = "ws" + platform.gateway.url.removeprefix("http")
-            place = f"{status['tenant']}/{status['application']}/{gateway.id}"
-            print(f"  {gateway.type:8} {scheme}/v1/{gateway.type}/{place}")
+            place = f"{gateway.type}/{status['tenant']}/{status['application']}/{gateway.id}"
+            base = f"{platform.gateway.url}/api/gateways" if gateway.type == "service" else f"{scheme}/v1"
+            print(f"  {gateway.type:8} {base}/{place}")
         print(f"units        {', '.join(status['units']) or 'none'} (asleep until an event comes)")
         print(f"state        {status['state']}")
         print("Ctrl-C drains and stops.", flush=True)

@@ -31,6 +31,7 @@ from .servers import QuietServer, Serving, bind
 from .units import Places, RunningUnit, make_unit, triggers_of, unit_variables
 
 TICK_SECONDS = 1.0
+SERVICE_URL = "http://127.0.0.1:8000"
 MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes
 
 log = logging.getLogger("tidemill.platform")
@@ -95,7 +96,7 @@ class Platform:
             tenant=self.manifests.tenant,
             application=self.manifests.application,
             ready=lambda: self.ready,
-            forward={},
+            forward=_service_urls(self.manifests),
         )
 
     async def _create_topics(self, manifests: Manifests) -> None:
@@ -205,6 +206,12 @@ def _modules(manifests: Manifests) -> list[str]:
     types = {agent.type for unit in manifests.units for agent in unit.spec().agents}
     agents = sorted(f"tidemill.functions.{AGENTS[name].split(':')[0]}" for name in types if name in AGENTS)
     return ["uvloop", "tidemill.functions.worker", "tidemill.functions.placeholders", *agents]
+
+
+def _service_urls(manifests: Manifests) -> dict[str, str]:
+    """Where the service agents of user code listen: they bind LangStream's port themselves."""
+    units = [unit.spec() for unit in manifests.units]
+    return {agent.id: SERVICE_URL for unit in units if unit.kind == "service" for agent in unit.agents}
 
 
 def _unit_status(running: RunningUnit) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..brokers.protocol import Broker
+from ..brokers.embedded import EmbeddedBroker
 from ..functions.unit import UnitSpec
 from ..knative.read import Manifests, TriggerManifest, UnitManifest
 from ..triggers.delivery import Dispatcher
@@ -86,9 +86,10 @@ class RunningUnit:
         self.spec = unit.spec()
         self.dispatchers: dict[str, Dispatcher] = {}
 
-    async def start(self, broker: Broker) -> None:
+    async def start(self, broker: EmbeddedBroker) -> None:
         """Begin to deliver. Workers start when the first record is there."""
         for trigger in self.triggers:
+            broker.hold(trigger.name, trigger.topic)  # retention spares what this group has not had
             dispatcher = Dispatcher(
                 broker,
                 group=trigger.name,

@@ -306,6 +306,23 @@ def test_percent_escapes_are_read_only_at_the_edge() -> None:
     assert from_http(escaped, b"").partition_key == "%C3%BC%2050%25"
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [{HEADERS: "1AQ"}, {HEADERS: "1kQE"}, {HEADERS: "1!!"}, {KEY: "1wQ"}, {"tidemillvalue": "1json"}],
+    ids=["no list", "no pairs", "no base64", "no value", "no json"],
+)
+def test_damaged_extensions_are_the_records_error(attributes: dict[str, str]) -> None:
+    event = Event({"id": "1", "source": "/s", "type": "t", **attributes}, b"x")
+    with pytest.raises(RecordError, match=r"damaged|no JSON"):
+        to_record(event)
+
+
+def test_a_charset_that_does_not_exist_leaves_bytes() -> None:
+    kind = "text/plain;charset=undefined"
+    event = Event({"id": "1", "source": "/s", "type": "t", "datacontenttype": kind}, b"x")
+    assert to_record(event).value == b"x"
+
+
 def test_equality_ignores_where_a_record_came_from() -> None:
     event = event_of(Record("v"))
     assert Record("v", incoming=Incoming(event, "v")) == Record("v")

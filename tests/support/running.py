@@ -11,14 +11,16 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from tidemill.bindings import STRUCTURED, to_structured
-from tidemill.record import Record, to_event
+from tidemill.brokers.embedded.reader import StateReader
+from tidemill.record import Record, to_event, to_record
 
 START_SECONDS = 40.0
 
@@ -32,12 +34,18 @@ class Run:
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, variables: Mapping[str, str] | None = None) -> None:
+    def start(
+        self,
+        variables: Mapping[str, str] | None = None,
+        *,
+        watch: bool = False,
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.report_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "tidemill.cli.main", "run", str(self.application)]
+        command = [sys.executable, "-m", "tidemill.cli.main", "run", str(self.application), *arguments]
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*command, "--gateway-port", "0", "--no-watch"],
+                [*command, "--gateway-port", "0", "--watch" if watch else "--no-watch"],
                 env={**os.environ, **(variables or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -168,3 +176,23 @@ def producing(run: Run, topic: str, keys: int, count: int) -> Iterator[list[Prod
     for producer in producers:
         producer.join(timeout=90)
     assert all(producer.accepted == count for producer in producers), run.tail()
+
+
+def publish(
+    run: Run, topic: str, value: str, key: str | None = None, headers: Sequence[tuple[str, str]] = ()
+) -> None:
+    """One record, accepted."""
+    event = to_event(Record(value, key, tuple(headers)), id=uuid.uuid4().hex, source="/tests")
+    request = urllib.request.Request(
+        f"{run.report()['ingress']['url']}/default/{topic}",
+        to_structured(event),
+        {"content-type": STRUCTURED},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 202
+
+
+def read_topic(run: Run, topic: str) -> list[Record]:
+    """Every record of a topic, by partition and offset, from the state of the run."""
+    with StateReader(run.application / ".tidemill") as reader:
+        return [to_record(stored.event(), origin=topic) for stored in reader.events(topic)]

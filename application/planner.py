@@ -7,7 +7,7 @@ plan, in whichever files they stand. All problems of files and plan are raised t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ from .assets import plan_assets
 from .fusion import Group, fuse
 from .gateway_plan import plan_gateways
 from .loader import read
-from .model import Application
+from .model import Application, Instance, Secrets
 from .plan import Plan, StreamingCluster, TriggerPlan, UnitPlan
 from .problems import Problems
 from .references import check_agent, resources_of, runs_user_code
@@ -56,13 +56,27 @@ def study(
     secrets: str | Path | None = None,
     name: str | None = None,
     strict: bool = False,
+    complete: bool = False,
 ) -> Planned:
-    """As `plan_directory`, with the agents before fusion and the notes."""
+    """As `plan_directory`, with the agents before fusion and the notes.
+
+    `complete`: a file that is not given counts as empty, so that nothing can stay symbolic.
+    """
     problems = Problems()
     application = read(directory, instance, secrets, name, problems)
+    if complete:
+        application = _completed(application)
     planned = _plan(application, problems, strict)
     problems.raise_if_any()
     return planned
+
+
+def _completed(application: Application) -> Application:
+    return replace(
+        application,
+        secrets=application.secrets or Secrets({}),
+        instance=application.instance or Instance("embedded", None, "none", None),
+    )
 
 
 def plan(application: Application, *, strict: bool = False) -> Plan:

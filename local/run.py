@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..application.loader import load, load_secrets
-from ..application.planner import plan
+from ..application.planner import study
 from ..brokers.embedded import EmbeddedBroker
 from ..errors import ApplicationError, TidemillError
 from ..knative.options import RenderOptions
@@ -62,14 +61,20 @@ class Prepared:
 
 def prepare(options: RunOptions) -> Prepared:
     """Load, plan and render. Raises ApplicationError and TidemillError."""
-    application = load(
-        options.directory, instance=options.instance, secrets=options.secrets, name=options.name
+    studied = study(
+        options.directory,
+        instance=options.instance,
+        secrets=options.secrets,
+        name=options.name,
+        complete=True,
     )
-    planned = plan(application)
+    for note in studied.problems.notes:
+        log.warning("%s", note)
+    planned = studied.plan
     _refuse_foreign_brokers(planned.cluster.type, options.embedded)
     manifests = read(render(planned, RenderOptions(namespace=planned.tenant)))
-    secrets = load_secrets(options.secrets).values if options.secrets else {}
-    return Prepared(manifests, secrets, code_digest(options.directory))
+    secrets = studied.application.secrets
+    return Prepared(manifests, secrets.values if secrets else {}, code_digest(options.directory))
 
 
 def _refuse_foreign_brokers(kind: str, embedded: bool) -> None:

@@ -16,7 +16,7 @@ from itertools import count, islice, takewhile
 from typing import Any, NamedTuple
 
 from ..brokers.protocol import Broker, Effects, StateWrite, Stored
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, NotFound
 from ..record import Event
 from .deadletter import dead_letter_event
 from .lanes import Lane, Lanes, Partition
@@ -86,6 +86,7 @@ class Dispatcher:
         self._lanes = Lanes(window)
         self._in_flight: dict[int, Lane] = {}  # in the order of sending, thus of timing out
         self._abandoned: dict[int, Lane] = {}
+        self._topics: frozenset[str] = frozenset()  # that were there when last asked
         self._results: list[tuple[Lane, Result]] = []
         self._state = PendingState(broker, unit)
         self._reader = Reader(broker, topic, self._lanes, self, filter, self._state if stateful else None)
@@ -101,8 +102,12 @@ class Dispatcher:
     # --- life ---------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Read how far the group is, and begin."""
+        """Read how far the group is, and begin. Raises NotFound for a topic that is not there."""
         self._loop = asyncio.get_running_loop()
+        topics = self._broker.topics()
+        for topic in (self._topic, self._dead_letter):
+            if topic is not None and topic not in topics:
+                raise NotFound("topic", topic, topics)
         progress = await self._broker.progress(self._group, self._topic)
         self._lanes.partitions = [Partition(i, at.offset, at.beyond) for i, at in enumerate(progress)]
         self._stopped = False
@@ -267,12 +272,22 @@ class Dispatcher:
         self._turn_is_due = False
         self._quiet.set()
         results, self._results = self._results, []
-        if self._broken:
-            return
+        if not self._broken:
+            try:
+                self._apply(results)
+            except Exception as error:  # of the subscriber, or ours: never stand still without a word
+                self._break(error)
+
+    def _apply(self, results: Sequence[tuple[Lane, Result]]) -> None:
         effects: list[Effects] = []
         for lane, result in results:
             if isinstance(result, Done):
-                self._done(lane, result, effects)
+                missing = self._missing_topic(result)
+                if missing is None:
+                    self._done(lane, result, effects)
+                else:  # known before the lane goes on: a commit must not be refused
+                    why = f"the output topic '{missing}' does not exist"
+                    self._attempt_failed(lane, Failed(why, "NotFound", permanent=True), effects)
             elif isinstance(result, Failed):
                 self._attempt_failed(lane, result, effects)
             else:
@@ -280,6 +295,14 @@ class Dispatcher:
         if effects:
             self._submit(effects)
         self.settle()
+
+    def _missing_topic(self, result: Done) -> str | None:
+        for topic, _ in result.outputs:
+            if topic not in self._topics:
+                self._topics = frozenset(self._broker.topics())
+                if topic not in self._topics:
+                    return topic
+        return None
 
     def _done(self, lane: Lane, result: Done, effects: list[Effects]) -> None:
         assert lane.head is not None

@@ -15,7 +15,7 @@ class Workers:
     """Takes `places` deliveries at a time. `sent` and `ended` hold (time, delivery)."""
 
     def __init__(self, answer: Callable[[Delivery], Answer], places: int = 64) -> None:
-        self._answer = answer
+        self.answer = answer
         self.places = places
         self.running: dict[int, Delivery] = {}
         self.sent: list[tuple[float, Delivery]] = []
@@ -34,7 +34,7 @@ class Workers:
         for delivery in deliveries:
             self._begin(delivery)
             self.sent.append((loop.time(), delivery))
-            after, result = self._answer(delivery)
+            after, result = self.answer(delivery)
             if result is not None:
                 loop.call_later(after, self._end, delivery, result)
 

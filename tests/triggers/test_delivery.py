@@ -14,7 +14,7 @@ from support.virtual import run_virtual
 from support.workers import Answer, Workers, at_once, text_of
 
 from tidemill.brokers.protocol import Effects, StateWrite, Stored, TopicConfig
-from tidemill.errors import ConfigurationError
+from tidemill.errors import ConfigurationError, NotFound
 from tidemill.record import Event, to_record
 from tidemill.triggers import lanes
 from tidemill.triggers.delivery import Busy, Delivery, Dispatcher, Done, Failed
@@ -290,6 +290,33 @@ def test_dead_letters_need_a_topic() -> None:
         )
 
 
+def test_an_output_to_a_topic_that_is_not_there_is_a_failure() -> None:
+    async def main() -> None:
+        broker = await memory(partitions=1)
+        lost = Done([("out", event("half")), ("nowhere", event("y"))])
+        workers = Workers(scripted({"x": [(0, lost)] * 9}))
+        await broker.publish("in", [event("x", "k"), event("y", "k"), event("z")])
+        async with dispatching(broker, workers, RetryPolicy("dead-letter", 3)) as dispatcher:
+            await asyncio.sleep(60)
+            assert (dispatcher.lag, dispatcher.counters.dead_lettered) == (0, 1)
+        (letter,) = broker.disk.all("in-deadletter")
+        assert to_record(letter.event()).header("error-msg") == "the output topic 'nowhere' does not exist"
+        assert sorted(await texts(broker, "out")) == ["y", "z"]
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("options", [{"topic": "im"}, {"topic": "in", "dead_letter": "dead"}])
+def test_topics_that_are_not_there_are_named_at_the_start(options: Any) -> None:
+    async def main() -> None:
+        broker = await memory()
+        dispatcher = Dispatcher(broker, group="g", policy=FAIL, subscriber=Workers(at_once), **options)
+        with pytest.raises(NotFound, match=options.get("dead_letter", "im")):
+            await dispatcher.start()
+
+    run_virtual(main())
+
+
 def test_busy_is_no_attempt() -> None:
     async def main() -> None:
         broker = await memory()
@@ -545,9 +572,7 @@ class FullDisk(MemoryBroker):
 
 def test_a_failing_broker_stops_delivery_and_is_reported() -> None:
     async def main() -> None:
-        broker = FullDisk()
-        for name in ("in", "in-deadletter"):
-            await broker.create_topic(TopicConfig(name, 1))
+        broker = FullDisk((await memory()).disk)
         workers = Workers(lambda delivery: (1, Done()), places=1)
         await broker.publish("in", [event(str(n), "k") for n in range(10)])
         errors: list[BaseException] = []
@@ -643,5 +668,21 @@ def test_reading_stops_when_very_many_lanes_are_open(monkeypatch: pytest.MonkeyP
             assert 100 < len(dispatcher.stuck) < 120
             await asyncio.sleep(100)
             assert dispatcher.counters.delivered == 1000
+
+    run_virtual(main())
+
+
+def test_a_subscriber_that_raises_is_reported() -> None:
+    async def main() -> None:
+        broker = await memory()
+        workers = Workers(at_once, places=1)
+        await broker.publish("in", [event(str(n), "k") for n in range(10)])
+        errors: list[BaseException] = []
+        async with dispatching(broker, workers) as dispatcher:
+            dispatcher.failed = errors.append
+            workers.answer = lambda delivery: {}["no"]  # type: ignore[index]
+            await asyncio.sleep(60)
+            assert dispatcher.lag == 10
+        assert [type(error) for error in errors] == [KeyError]
 
     run_virtual(main())

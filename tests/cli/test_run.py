@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -27,10 +26,6 @@ pipeline:
   - {type: identity, id: copy, input: in, output: out}
 """
 GATEWAYS = "gateways: [{id: send, type: produce, topic: in}, {id: see, type: consume, topic: out}]\n"
-KAFKA = """
-instance:
-  streamingCluster: {type: kafka, configuration: {admin: {bootstrap.servers: "localhost:9092"}}}
-"""
 
 
 @pytest.fixture
@@ -146,27 +141,6 @@ def test_two_runs_on_one_state_are_refused_and_side_by_side_work(
         (copy / "pipeline.yaml").write_text(PIPELINE)
         with running(copy) as second:
             assert get(f"{second.report['gateway']['url']}/management/health")[0] == 200
-
-
-def test_a_port_in_use_is_an_error_with_the_way_out(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert main(["run", str(app), "--gateway-port", str(port)]) == 1
-    shown = capsys.readouterr()
-    assert f"port {port} is in use" in shown.err
-    assert "--gateway-port" in shown.err
-
-
-@pytest.mark.parametrize("cluster", ["kafka", "pulsar", "pravega"])
-def test_an_instance_of_another_broker_is_refused_by_name(
-    app: Path, tmp_path: Path, cluster: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    instance = tmp_path / "instance.yaml"
-    instance.write_text(KAFKA.replace("kafka", cluster))
-    assert main(["run", str(app), "-i", str(instance), "--gateway-port", "0"]) == 1
-    shown = capsys.readouterr()
-    assert f"'{cluster}'" in shown.err
-    assert "--embedded" in shown.err
 
 
 def test_a_broken_application_is_not_started(app: Path, capsys: pytest.CaptureFixture[str]) -> None:

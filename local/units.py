@@ -5,20 +5,28 @@ Made by `platform.py` from the unit's Service, ConfigMap and Triggers.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from ..brokers.embedded import EmbeddedBroker
+from ..errors import BrokerUnavailable
+from ..functions.registry import declaration
 from ..functions.unit import UnitSpec
-from ..knative.read import Manifests, TriggerManifest, UnitManifest
+from ..knative.read import CONCURRENCY_TARGET, Manifests, TriggerManifest, UnitManifest
 from ..triggers.delivery import Dispatcher
 from ..triggers.filters import compile_filters
 from ..triggers.policy import RetryPolicy, of_delivery, parse_duration
 from .autoscaler import Autoscaler, ScalePolicy
 from .pool import Pool
 from .processes import Processes
+
+RESTART_SECONDS = 1.0
+
+log = logging.getLogger("tidemill.platform")
 
 
 class Places:
@@ -60,10 +68,17 @@ def scale_policy(unit: UnitManifest, spec: UnitSpec) -> ScalePolicy:
     return ScalePolicy(
         minimum=min(unit.min_scale, maximum),
         maximum=maximum,
-        target=unit.target,
+        target=spec.resources.scale.target or _carries(spec),
         window=unit.window,
         delay=unit.scale_down_delay,
     )
+
+
+def _carries(spec: UnitSpec) -> float:
+    """How many records one copy should carry when the unit does not say. A Service's target is made
+    for Knative, whose ordered Trigger has one record in flight per partition; here it is one per key."""
+    limits = [limit for agent in spec.agents if (limit := declaration(agent.type).concurrency)]
+    return float(min(limits, default=int(CONCURRENCY_TARGET)))
 
 
 def retry_policy(trigger: TriggerManifest) -> RetryPolicy:
@@ -85,28 +100,51 @@ class RunningUnit:
         self.pool = pool
         self.spec = unit.spec()
         self.dispatchers: dict[str, Dispatcher] = {}
+        self._restarts: set[asyncio.Task[None]] = set()
 
     async def start(self, broker: EmbeddedBroker) -> None:
         """Begin to deliver. Workers start when the first record is there."""
         for trigger in self.triggers:
             broker.hold(trigger.name, trigger.topic)  # retention spares what this group has not had
-            dispatcher = Dispatcher(
-                broker,
-                group=trigger.name,
-                topic=trigger.topic,
-                policy=retry_policy(trigger),
-                subscriber=self.pool,
-                filter=compile_filters(trigger.filters) if trigger.filters else None,
-                dead_letter=self.spec.dead_letter,
-                unit=self.spec.id,
-            )
-            dispatcher.demand_changed = self.pool.demand_changed
-            self.dispatchers[trigger.name] = dispatcher
-            self.pool.dispatchers.append(dispatcher)
-            await dispatcher.start()
+            await self._dispatch(trigger, broker)
+
+    async def _dispatch(self, trigger: TriggerManifest, broker: EmbeddedBroker) -> None:
+        dispatcher = Dispatcher(
+            broker,
+            group=trigger.name,
+            topic=trigger.topic,
+            policy=retry_policy(trigger),
+            subscriber=self.pool,
+            filter=compile_filters(trigger.filters) if trigger.filters else None,
+            dead_letter=self.spec.dead_letter,
+            unit=self.spec.id,
+        )
+        dispatcher.demand_changed = self.pool.demand_changed
+        dispatcher.failed = lambda error: self._failed(trigger, broker, error)
+        self.dispatchers[trigger.name] = dispatcher
+        self.pool.dispatchers = list(self.dispatchers.values())
+        await dispatcher.start()
+
+    def _failed(self, trigger: TriggerManifest, broker: EmbeddedBroker, error: BaseException) -> None:
+        """The broker could not write or read: begin again from what it holds, until it can."""
+        log.error("delivery to %s stopped, a new start follows: %s", self.spec.id, error)
+        task = asyncio.get_running_loop().create_task(self._restart(trigger, broker))
+        self._restarts.add(task)
+        task.add_done_callback(self._restarts.discard)
+
+    async def _restart(self, trigger: TriggerManifest, broker: EmbeddedBroker) -> None:
+        await self.dispatchers[trigger.name].close()
+        while True:
+            await asyncio.sleep(RESTART_SECONDS)
+            try:
+                return await self._dispatch(trigger, broker)
+            except BrokerUnavailable as error:
+                log.error("delivery to %s cannot start yet: %s", self.spec.id, error)
 
     async def stop(self, timeout: float) -> None:
         """Finish what is in hand, then end the workers."""
+        for task in self._restarts:
+            task.cancel()
         for dispatcher in self.dispatchers.values():
             await dispatcher.drain(timeout)
             await dispatcher.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 import subprocess
 import sys
@@ -237,3 +238,35 @@ def post(url: str, body: bytes) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
+
+
+def test_a_disk_that_fills_and_empties_again_loses_nothing(run: Run) -> None:
+    """The files may grow to a limit; what is accepted beyond it is nothing, and afterwards all goes on."""
+    run.start()
+    publish(run, "words", "before")
+    wait_for_values(run, "out", {"before!"})
+    assert run.process is not None
+    limit = 3 * 1024 * 1024
+    resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    accepted = publish_until_refused(run)
+    assert accepted
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    run.wait_for(
+        lambda: {value[:3] for value in values(run, "out")} >= set(accepted), "all that was accepted"
+    )
+    assert run.stop() == 0
+
+
+def publish_until_refused(run: Run) -> list[str]:
+    """The numbers of the records that were accepted before one got 503."""
+    accepted = []
+    for number in range(200):
+        try:
+            publish(run, "words", f"{number:03d}" + "x" * 50_000)
+        except urllib.error.HTTPError as error:
+            with error:
+                assert error.code == 503
+            return accepted
+        accepted.append(f"{number:03d}")
+    raise AssertionError("no record was refused")

@@ -23,6 +23,10 @@ from tidemill.record import Event
 _encode = msgspec.msgpack.Encoder().encode
 
 
+def partition_of_key(key: str, partitions: int) -> int:
+    return zlib.crc32(key.encode()) % partitions
+
+
 @dataclass
 class Log:
     """One partition."""
@@ -66,7 +70,7 @@ class Disk:
         if known is not None:
             return known
         logs, key = self.logs[topic], event.partition_key
-        index = zlib.crc32(key.encode() if key is not None else event.id.encode()) % len(logs)
+        index = partition_of_key(event.id if key is None else key, len(logs))
         log = logs[index]
         at = Position(index, len(log.records))
         log.records.append(Stored(topic, index, at.offset, 0, key, _encode(event)))

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from support.memory_broker import Disk, MemoryBroker
+from support.memory_broker import Disk, MemoryBroker, partition_of_key
 from support.virtual import run_virtual
 from support.workers import Answer, Workers, at_once, text_of
 
@@ -637,6 +637,25 @@ def test_partitions_advance_side_by_side() -> None:
     run_virtual(main())
 
 
+def test_a_partition_full_of_a_stuck_key_keeps_its_share() -> None:
+    async def main() -> None:
+        broker = await memory(partitions=2)
+        workers = Workers(lambda d: (0, None) if d.stored.key == "stuck" else (0.01, Done()), places=9)
+        stuck = partition_of_key("stuck", 2)
+        keys = [f"key{n}" for n in range(3000)]
+        here = [key for key in keys if partition_of_key(key, 2) == stuck][:1000]
+        there = [key for key in keys if partition_of_key(key, 2) != stuck][:1000]
+        for n, (one, other) in enumerate(zip(here, there, strict=True)):
+            backlog = [event(f"{n}-{i}", "stuck") for i in range(9)]
+            await broker.publish("in", [*backlog, event(one, one), event(other, other)])
+        async with dispatching(broker, workers, RetryPolicy(timeout=None), window=200):
+            await asyncio.sleep(1.2)
+        done = Counter(delivery.stored.partition for _, delivery in workers.sent)
+        assert min(done.values()) > 0.7 * max(done.values()) > 0
+
+    run_virtual(main())
+
+
 def test_reading_stops_far_beyond_a_stuck_record(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "SCAN_AHEAD", 300)
 
@@ -684,5 +703,35 @@ def test_a_subscriber_that_raises_is_reported() -> None:
             await asyncio.sleep(60)
             assert dispatcher.lag == 10
         assert [type(error) for error in errors] == [KeyError]
+
+    run_virtual(main())
+
+
+class Shrinking(MemoryBroker):
+    """Offsets can go at any time; reading by key is slow."""
+
+    gone: frozenset[int] = frozenset()
+
+    async def read_key(
+        self, topic: str, partition: int, key: str, offset: int, before: int, limit: int
+    ) -> Sequence[Stored]:
+        found = await super().read_key(topic, partition, key, offset, before, 10**6)
+        await asyncio.sleep(1)
+        return [stored for stored in found if stored.offset not in self.gone][:limit]
+
+
+def test_parked_records_that_are_gone_do_not_hide_those_that_come_meanwhile() -> None:
+    async def main() -> None:
+        broker = Shrinking((await memory(partitions=1)).disk)
+        workers = Workers(lambda delivery: (1, forward(delivery)))
+        await broker.publish("in", [event(str(n), "k") for n in range(40)])
+        async with dispatching(broker, workers) as dispatcher:
+            await asyncio.sleep(1)
+            broker.gone = frozenset(range(17, 38))  # 17 on are parked
+            await asyncio.sleep(16.5)  # they are being read again
+            await broker.publish("in", [event(str(n), "k") for n in range(40, 45)])
+            await asyncio.sleep(60)
+            assert dispatcher.lag == 0
+        assert workers.texts() == [str(n) for n in range(45) if n not in broker.gone]
 
     run_virtual(main())

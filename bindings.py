@@ -11,13 +11,14 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
 from .errors import EventError
-from .record import Event, parse_time
+from .record import CORE_ATTRIBUTES, PARTITION_KEY, TRACING, Event, parse_time
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -25,7 +26,9 @@ BATCH = "application/cloudevents-batch+json"
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
 _NAME = re.compile(r"[a-z0-9]+\Z")
+_USUAL = CORE_ATTRIBUTES.union(TRACING, (PARTITION_KEY,))
 _REQUIRED = ("id", "source", "type")
+_CONTENT_TYPE = "Content-Type"  # no attribute has such a name
 _JSON_CONTENT = re.compile(r"(?:application|text)/(?:[\w.-]+\+)?json\b", re.IGNORECASE)
 _raw_map = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _raw_list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -38,25 +41,23 @@ def content_type(headers: RawHeaders) -> str:
 
 def from_http(headers: Sequence[tuple[bytes, bytes]], body: bytes, *, percent_encoded: bool = False) -> Event:
     """One event in binary or structured mode. Header names may be in any case."""
-    kind = content_type(headers)
-    media = kind.split(";", 1)[0].strip().lower()
-    if media == STRUCTURED:
-        return from_structured(body)
-    if media.startswith("application/cloudevents"):
-        raise EventError(f"the content type '{media}' is not accepted here: send one event as {STRUCTURED}")
-    return _from_binary(headers, kind, body, percent_encoded)
-
-
-def _from_binary(headers: RawHeaders, kind: str, body: bytes, percent_encoded: bool) -> Event:
     attributes: dict[str, str] = {}
+    kind = ""
     for raw_name, raw_value in headers:
-        name = raw_name.lower()
-        if name.startswith(b"ce-"):
+        name = _attribute_name(raw_name)
+        if name == _CONTENT_TYPE:
+            kind = kind or raw_value.decode("latin-1")
+        elif name:
             value = _header_text(raw_value)
-            if percent_encoded and "%" in value:
-                quoted = len(value) > 1 and value[0] == value[-1] == '"'
-                value = unquote(value[1:-1] if quoted else value)
-            attributes[name[3:].decode("latin-1")] = value
+            attributes[name] = _unescaped(value) if percent_encoded and "%" in value else value
+    if kind and kind != "application/json":
+        media = kind.split(";", 1)[0].strip().lower()
+        if media == STRUCTURED:
+            return from_structured(body)
+        if media.startswith("application/cloudevents"):
+            raise EventError(
+                f"the content type '{media}' is not accepted here: send one event as {STRUCTURED}"
+            )
     if not attributes:
         raise EventError(
             "the request is not a CloudEvent: it has no ce- headers and is not in structured mode"
@@ -64,6 +65,20 @@ def _from_binary(headers: RawHeaders, kind: str, body: bytes, percent_encoded: b
     if kind:
         attributes["datacontenttype"] = kind
     return checked(attributes, body or None)
+
+
+@lru_cache(maxsize=256)  # a sender's headers have the same names in every request
+def _attribute_name(raw: bytes) -> str:
+    """The attribute that a header carries, `_CONTENT_TYPE`, or nothing for other headers."""
+    name = raw.lower()
+    if name.startswith(b"ce-"):
+        return name[3:].decode("latin-1") or "-"  # no name at all is refused like any that is not legal
+    return _CONTENT_TYPE if name == b"content-type" else ""
+
+
+def _unescaped(value: str) -> str:
+    quoted = len(value) > 1 and value[0] == value[-1] == '"'
+    return unquote(value[1:-1] if quoted else value)
 
 
 def _header_text(value: bytes) -> str:
@@ -142,8 +157,10 @@ def checked(attributes: dict[str, str], data: bytes | None) -> Event:
         if not attributes.get(name):
             raise EventError(f"the required attribute '{name}' is missing or empty")
     for name, value in attributes.items():
-        if not _NAME.match(name):
+        if name not in _USUAL and not _NAME.match(name):
             raise EventError(f"the attribute name '{name}' may hold only a-z and 0-9")
+        if value.isprintable():
+            continue
         if "\r" in value or "\n" in value or "\x00" in value:
             raise EventError(f"the attribute '{name}' holds a line break or a null character")
     if "time" in attributes and parse_time(attributes["time"]) is None:
@@ -193,11 +210,14 @@ def to_batch(events: Iterable[Event]) -> bytes:
 
 def to_http(event: Event) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Headers and body of the event in binary mode."""
-    headers = [(b"ce-specversion", b"1.0")]
-    for name, value in event.attributes.items():
-        header = b"content-type" if name == "datacontenttype" else b"ce-" + name.encode()
-        headers.append((header, value.encode()))
+    headers = [(_header_name(name), value.encode()) for name, value in event.attributes.items()]
+    headers.append((b"ce-specversion", b"1.0"))
     return headers, event.data or b""
+
+
+@lru_cache(maxsize=256)
+def _header_name(attribute: str) -> bytes:
+    return b"content-type" if attribute == "datacontenttype" else b"ce-" + attribute.encode()
 
 
 def to_kafka(event: Event) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:

@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -35,6 +36,8 @@ FOREIGN_KEPT = ("source", "type", "subject", "dataschema", "time")
 KEY, HEADERS, VALUE = "tidemillkey", "tidemillheaders", "tidemillvalue"
 RESERVED_FOR_LATER = ("tidemillstate", "tidemilldeadline", "tidemillcost", "tidemillhops", "dataref")
 PARTITION_KEY = "partitionkey"
+_NEVER_HEADERS = CORE_ATTRIBUTES.union(TRACING, RESERVED_FOR_LATER, (PARTITION_KEY,))
+_NEVER_PREFIXES = ("knative", "tidemill")
 
 STREAM_ID = "stream-id"
 
@@ -270,13 +273,7 @@ def _encode_headers(headers: Sequence[tuple[str, Any]], attributes: dict[str, st
 
 def is_reserved(name: str) -> bool:
     """Whether an attribute of this name can never be a user's header."""
-    return (
-        name in CORE_ATTRIBUTES
-        or name == PARTITION_KEY
-        or name in TRACING
-        or name in RESERVED_FOR_LATER
-        or name.startswith(("knative", "tidemill"))
-    )
+    return name in _NEVER_HEADERS or name.startswith(_NEVER_PREFIXES)
 
 
 def pack(value: Any) -> str:
@@ -336,24 +333,34 @@ def _decode_value(event: Event) -> Any:
 
 def decode_data(data: bytes, content_type: str | None) -> str | bytes:
     """Data as text where its content type says so (JSON too: it is not parsed), else as bytes."""
-    if content_type == "text/plain":
-        charset = "utf-8"
-    elif content_type is None or _JSON_TYPE.match(content_type) or _TEXT_TYPE.match(content_type):
-        found = _CHARSET.search(content_type or "")
-        charset = found[1] if found else "utf-8"
-    else:
+    charset, is_json = _text_kind(content_type)
+    if charset is None:
         return data
     try:
         text = data.decode(charset)
     except (UnicodeError, LookupError):  # not that charset, or none that is known
         return data
-    return JsonText(text) if content_type is not None and _JSON_TYPE.match(content_type) else text
+    return JsonText(text) if is_json else text
+
+
+@lru_cache(maxsize=64)  # few are used, and each by all events of a topic
+def _text_kind(content_type: str | None) -> tuple[str | None, bool]:
+    """(charset of a text, or None for bytes; whether it is JSON)."""
+    if content_type is None:
+        return "utf-8", False
+    is_json = _JSON_TYPE.match(content_type) is not None
+    if not is_json and not _TEXT_TYPE.match(content_type):
+        return None, False
+    found = _CHARSET.search(content_type)
+    return (found[1] if found else "utf-8"), is_json
 
 
 def _decode_headers(attributes: Mapping[str, str]) -> tuple[tuple[str, Any], ...]:
     packed = attributes.get(HEADERS)
     if packed is None:
-        return tuple(sorted((name, value) for name, value in attributes.items() if not is_reserved(name)))
+        if _NEVER_HEADERS.issuperset(attributes):
+            return ()
+        return tuple(sorted(item for item in attributes.items() if not is_reserved(item[0])))
     listed: list[tuple[str, Any]] = []
     items = unpack(packed, HEADERS)
     if not isinstance(items, list):
@@ -376,6 +383,7 @@ def format_time(timestamp: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{timestamp % 1000:03d}Z"
 
 
+@lru_cache(maxsize=64)  # an event's time is read twice: when it is checked, and for its record
 def parse_time(text: str) -> int | None:
     """Epoch milliseconds of an RFC 3339 time; None when it is not one."""
     try:

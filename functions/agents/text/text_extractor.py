@@ -79,7 +79,7 @@ def _with_kreuzberg(data: bytes, media: str) -> str:
         found: str = kreuzberg.extract_bytes_sync(data, media, config=settings).content
     except (kreuzberg.KreuzbergError, ValueError) as error:
         raise RecordError(f"the document ({media}) cannot be read: {error}") from error
-    return found
+    return found.replace("\r\n", "\n")  # pdfium's line ends
 
 
 AGENT = Declaration(

@@ -189,6 +189,7 @@ def test_docx() -> None:
 def test_pdf() -> None:
     text = extract(pdf("Aurora Sport", "Water resistant IPX5."))
     assert text.split() == ["Aurora", "Sport", "Water", "resistant", "IPX5."]
+    assert "\r" not in text
 
 
 def test_a_large_document_is_read_in_a_thread() -> None:

@@ -122,15 +122,14 @@ class BatchExecutor(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         if bucket.waiting and self._interval > 0:
             bucket.timer = loop.call_later(self._interval, self._expire, bucket)
-        bucket.task = loop.create_task(self._run(bucket))
+        bucket.task = loop.create_task(self._settle(bucket.running))
+        # A callback, for a task that is cancelled before its first step runs nothing of its own.
+        bucket.task.add_done_callback(lambda task: self._ended(bucket))
 
-    async def _run(self, bucket: _Bucket[Item, Result]) -> None:
-        try:
-            await self._settle(bucket.running)
-        finally:
-            # What gathered behind this batch has waited for it, which is long enough.
-            bucket.task, bucket.running, bucket.due = None, [], bool(bucket.waiting)
-            self._look_soon()
+    def _ended(self, bucket: _Bucket[Item, Result]) -> None:
+        # What gathered behind this batch has waited for it, which is long enough.
+        bucket.task, bucket.running, bucket.due = None, [], bool(bucket.waiting)
+        self._look_soon()
 
     async def _settle(self, batch: Sequence[_Entry[Item, Result]]) -> None:
         try:

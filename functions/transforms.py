@@ -8,6 +8,7 @@ is opened and closed, so a JSON text leaves in compact form.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
 from typing import TypeAlias
 
 from ..record import Record
@@ -16,7 +17,8 @@ from .config import AgentConfig
 from .context import TransformContext, open_record
 from .expressions import Expression, compile_expression
 
-Step: TypeAlias = Callable[[TransformContext], "Awaitable[None] | None"]
+Step: TypeAlias = Callable[[TransformContext], None]
+AsyncStep: TypeAlias = Callable[[TransformContext], Awaitable[None]]
 
 
 class TransformConfig(AgentConfig):
@@ -32,22 +34,24 @@ class TransformConfig(AgentConfig):
 class Transform:
     """Runs a step on each record for which the condition holds."""
 
-    def __init__(self, config: TransformConfig, step: Step) -> None:
+    def __init__(self, config: TransformConfig, step: Step | AsyncStep) -> None:
         self._condition = config.condition()
         self._step = step
+        self._waits = iscoroutinefunction(step)
 
     def process(self, record: Record) -> Results | Awaitable[Results]:
         context = open_record(record)
         if self._condition is None or self._condition.test(context.scope()):
-            pending = self._step(context)
-            if pending is not None:
-                return _closed_after(pending, context)
+            if self._waits:
+                return self._process(context)
+            self._step(context)
         return _closed(context)
 
-
-async def _closed_after(pending: Awaitable[None], context: TransformContext) -> Results:
-    await pending
-    return _closed(context)
+    async def _process(self, context: TransformContext) -> Results:
+        pending = self._step(context)
+        if pending is not None:
+            await pending
+        return _closed(context)
 
 
 def _closed(context: TransformContext) -> Results:

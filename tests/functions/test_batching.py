@@ -41,9 +41,7 @@ def executor(
     buckets: int = 1,
     in_flight: int = MANY,
 ) -> BatchExecutor[Any, Any]:
-    return BatchExecutor(
-        handle, size=size, interval=interval, buckets=buckets, in_flight=lambda: in_flight
-    )
+    return BatchExecutor(handle, size=size, interval=interval, buckets=buckets, in_flight=lambda: in_flight)
 
 
 async def submit_all(batches: BatchExecutor[Any, Any], items: Sequence[Any], key: Any = "k") -> list[Any]:
@@ -175,6 +173,20 @@ def test_a_cancelled_item_is_left_out_and_an_abandoned_batch_ends() -> None:
         await asyncio.gather(running, waiting, return_exceptions=True)
         await batches.close()
         assert service.batches == [["a"]]
+
+    run_virtual(main(), limit=100)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_batch_that_is_abandoned_early_blocks_nobody(turns: int) -> None:
+    async def main() -> None:
+        service = Service()
+        batches = executor(service.handle, interval=0)
+        abandoned = asyncio.ensure_future(batches.submit("k", "a"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        abandoned.cancel()
+        assert await batches.submit("k", "b") == "done b"
 
     run_virtual(main(), limit=100)
 

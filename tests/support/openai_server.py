@@ -160,6 +160,9 @@ def _usual(request: Request) -> Answer:
         texts = [given] if isinstance(given, str) else given
         data = [{"index": at, "embedding": [len(text), 0.5]} for at, text in enumerate(texts)]
         return Reply({"data": data, "usage": {"prompt_tokens": len(texts), "total_tokens": len(texts)}})
+    if "prompt" in request.body:
+        text = text_chunk(" " + request.body["prompt"][0], finish="stop")
+        return Stream([text]) if request.body.get("stream") else Reply(text)
     said = request.body["messages"][-1]["content"]
     return chat_stream(said) if request.body.get("stream") else chat(said)
 

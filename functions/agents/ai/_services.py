@@ -125,6 +125,7 @@ class Model:
         self._metric = metric
         self._context = context
         self._errors: tuple[type[Exception], ...] = ()
+        self._client: AsyncOpenAI | None = None
 
     def start(self) -> AsyncOpenAI:
         """The client. The package is imported here, so that a missing one stops the start."""
@@ -135,14 +136,15 @@ class Model:
         # The package hides its HTTP library (httpx or httpx2) but lets its errors through.
         http = importlib.import_module(openai.Timeout.__init__.__module__.partition(".")[0])
         self._errors = (openai.OpenAIError, http.HTTPError, ValueError)
-        self.client = _connect(self.service)
+        self._client = _connect(self.service)
         if self.service.embedded:
             told = "agent %s: no AI service has a key, so the embedded model %s answers instead of %s"
             log.info(told, self._context.agent, self.name, self._configured)
-        return self.client
+        return self._client
 
     async def close(self) -> None:
-        await self.client.close()
+        if self._client is not None:
+            await self._client.close()
 
     def info(self) -> dict[str, Any]:
         return {"service": self.service.name, "model": self.name}

@@ -179,6 +179,7 @@ class Sqlite:
         await self._writes.close()
         if self._connection is not None:
             await self._call(self._connection.close)
+            self._connection = None
         self._thread.shutdown(wait=False)
 
     def _run(self, statement: str, parameters: Sequence[Any]) -> None:

@@ -85,6 +85,15 @@ AGENT = Declaration(
     handler=VectorSink,
     extra="sql",
     resource_fields={"datasource": DATABASE_TYPES},
+    variants={
+        "astra": "agents.data._sink_variants:CassandraSinkConfig",
+        "astra-vector-db": "agents.data._sink_variants:AstraVectorSinkConfig",
+        "cassandra": "agents.data._sink_variants:CassandraSinkConfig",
+        "milvus": "agents.data._sink_variants:MilvusSinkConfig",
+        "opensearch": "agents.data._sink_variants:OpenSearchSinkConfig",
+        "pinecone": "agents.data._sink_variants:PineconeSinkConfig",
+        "solr": "agents.data._sink_variants:SolrSinkConfig",
+    },
     example=Example(
         configuration={
             "datasource": "documents",

@@ -31,6 +31,10 @@ AGENT = Declaration(
     summary="Runs a Python class of the application on every record, one at a time.",
     config=PythonConfig,
     handler=PythonProcessor,
-    example=Example(configuration={"className": "example.Exclamation"}, record=Record("hello", "k")),
+    example=Example(
+        configuration={"className": "example.Exclamation"},
+        record=Record("hello", "k"),
+        results=[Record("hello!", "k")],
+    ),
     concurrency=1,
 )

@@ -52,6 +52,6 @@ AGENT = Declaration(
     summary="Runs a Python class of the application that serves on its own, without topics.",
     config=PythonConfig,
     handler=PythonService,
-    example=Example(configuration={"className": "example.Server"}),
+    example=Example(configuration={"className": "example.Server"}, results=[]),
     composable=False,
 )

@@ -23,6 +23,8 @@ AGENT = Declaration(
     summary="Hands every record to a Python class of the application, one at a time.",
     config=PythonConfig,
     handler=PythonSink,
-    example=Example(configuration={"className": "example.Collector"}, record=Record("hello", "k")),
+    example=Example(
+        configuration={"className": "example.Collector"}, record=Record("hello", "k"), results=[]
+    ),
     concurrency=1,
 )

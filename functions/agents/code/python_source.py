@@ -57,6 +57,6 @@ AGENT = Declaration(
     summary="Reads records with a Python class of the application.",
     config=PythonConfig,
     handler=PythonSource,
-    example=Example(configuration={"className": "example.Counter"}),
+    example=Example(configuration={"className": "example.Counter"}, results=[Record(1, "k"), Record(2, "k")]),
     concurrency=1,
 )

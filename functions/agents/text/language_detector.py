@@ -37,8 +37,8 @@ class LanguageDetector:
         self._detector = _detector()
 
     def process(self, record: Record) -> Results:
-        text = text_in(record, "language-detector")
-        found = self._detector.detect_language_of(text[:_ENOUGH])
+        text = text_in(record, "language-detector")[:_ENOUGH].encode(errors="replace").decode()
+        found = self._detector.detect_language_of(text)
         code = found.iso_code_639_1.name.lower() if found else UNKNOWN
         code = _RENAMED.get(code, code)
         if self._config.allowed_languages and code not in self._config.allowed_languages:

@@ -101,12 +101,16 @@ class Record:
 
     def header(self, name: str) -> Any:
         """The first header of that name, or None."""
-        return next((value for key, value in self.headers if key == name), None)
+        return first_header(self.headers, name)
 
     def with_headers(self, added: Mapping[str, Any]) -> Record:
         """This record with headers set: those of the same name go."""
         kept = tuple(pair for pair in self.headers if pair[0] not in added)
         return replace(self, headers=kept + tuple(added.items()))
+
+
+def first_header(headers: Sequence[tuple[str, Any]], name: str) -> Any:
+    return next((value for key, value in headers if key == name), None)
 
 
 def json_text(value: Any) -> str:
@@ -154,16 +158,33 @@ def to_event(record: Record, *, id: str, source: str, type: str = RECORD_TYPE) -
     dataschema and time; every record keeps the trace context it came with.
     Raises RecordError when a part cannot travel.
     """
+    time = None if record.timestamp is None else format_time(record.timestamp)
+    return make_event(
+        record.value, record.key, record.headers, record.incoming, id=id, source=source, type=type, time=time
+    )
+
+
+def make_event(
+    value: Any,
+    key: Any,
+    headers: Sequence[tuple[str, Any]],
+    incoming: Incoming | None,
+    *,
+    id: str,
+    source: str,
+    type: str = RECORD_TYPE,
+    time: str | None = None,
+) -> Event:
+    """As `to_event`, from the parts of a record."""
     attributes = {"id": id, "source": source, "type": type}
-    incoming = record.incoming
     if incoming is not None:
         _inherit(attributes, incoming.event)
-    if record.timestamp is not None and "time" not in attributes:
-        attributes["time"] = format_time(record.timestamp)
-    data = _encode_value(record, attributes)
-    _encode_key(record, attributes)
-    if record.headers:
-        _encode_headers(record.headers, attributes)
+    if time is not None and "time" not in attributes:
+        attributes["time"] = time
+    data = _encode_value(value, incoming, attributes)
+    _encode_key(key, headers, attributes)
+    if headers:
+        _encode_headers(headers, attributes)
     return Event(attributes, data)
 
 
@@ -176,8 +197,7 @@ def _inherit(attributes: dict[str, str], parent: Event) -> None:
             attributes[name] = theirs[name]
 
 
-def _encode_value(record: Record, attributes: dict[str, str]) -> bytes | None:
-    value, incoming = record.value, record.incoming
+def _encode_value(value: Any, incoming: Incoming | None, attributes: dict[str, str]) -> bytes | None:
     if value is None:
         return None
     if incoming is not None and incoming.value is value:
@@ -210,10 +230,9 @@ def _utf8(text: str) -> bytes:
         raise RecordError(f"the text holds half of a character pair at position {error.start}") from error
 
 
-def _encode_key(record: Record, attributes: dict[str, str]) -> None:
-    key = record.key
+def _encode_key(key: Any, headers: Sequence[tuple[str, Any]], attributes: dict[str, str]) -> None:
     if key is None:
-        stream = record.header(STREAM_ID)
+        stream = first_header(headers, STREAM_ID) if headers else None
         if isinstance(stream, str) and stream:
             attributes[PARTITION_KEY] = _escape(stream)
             attributes[KEY] = pack(None)

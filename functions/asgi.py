@@ -8,8 +8,6 @@ function and its single output is the reply.
 
 from __future__ import annotations
 
-from inspect import isawaitable
-
 from ..bindings import from_http, to_http
 from ..errors import EventError
 from .host import Host, Publisher
@@ -63,8 +61,8 @@ async def _post(scope: Scope, receive: Receive, send: Send, host: Host, publishe
         host.metrics[("skipped_total", host.unit.id)] += 1
         await answer(send, 204)
         return
-    result = host.handle(event, host.unit.input, None)
-    await _respond(send, await result if isawaitable(result) else result, host, publisher)
+    result = host.attempt(event, host.unit.input, None)
+    await _respond(send, result if isinstance(result, tuple) else await result, host, publisher)
 
 
 async def _respond(send: Send, result: Result, host: Host, publisher: Publisher | None) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..record import Record
 from .api import Results, Routed
@@ -21,8 +21,7 @@ from .emission import Emission, current
 Process: TypeAlias = Callable[[Record], "Results | Awaitable[Results]"]
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """What left the chain: (agent, topic or None for the unit's output, record), in order."""
 
     agent: str
@@ -38,7 +37,7 @@ class Stage:
     process: Process
 
 
-def run(stages: Sequence[Stage], record: Record) -> Sequence[Left] | Awaitable[Sequence[Left]]:
+def run(stages: Sequence[Stage], record: Record) -> list[Left] | Awaitable[Sequence[Left]]:
     """Everything that leaves the chain for one record. Needs `emission.current` to be set."""
     batch: list[Record] = [record]
     left: list[Left] = []
@@ -46,7 +45,7 @@ def run(stages: Sequence[Stage], record: Record) -> Sequence[Left] | Awaitable[S
         if len(batch) != 1:
             return _run_rest(stages, number, batch, left)
         results = stage.process(batch[0])
-        if isawaitable(results):
+        if not isinstance(results, tuple | list) and isawaitable(results):  # the dear question last
             return _run_rest(stages, number, batch, left, results)
         batch = _sort(stage, results, left)
         if not batch:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..record import Event, Incoming, Record, derive_id, to_event, topic_form
+from ..record import Event, Incoming, Record, derive_id, make_event, topic_form
 from .unit import UnitSpec
 
 
@@ -39,25 +39,23 @@ def emit(record: Record, unit: UnitSpec, emission: Emission, agent: str, channel
     identity = derive_id(
         emission.parent, unit.application, unit.id, agent, channel + emission.path, index, unit.epoch
     )
-    return to_event(_resting(record, emission.parent), id=identity, source=unit.source)
-
-
-def _resting(record: Record, parent: Event) -> Record:
-    """The record as topics hold it: maps and lists as JSON text, the time left to the broker."""
-    value, incoming = record.value, record.incoming
-    if not (value is None or isinstance(value, str | bytes)):
-        value = topic_form(value)
-    return Record(
-        value,
-        record.key if record.key is None or isinstance(record.key, str | bytes) else topic_form(record.key),
+    incoming = record.incoming
+    return make_event(
+        _resting(record.value),
+        _resting(record.key),
         _resting_headers(record.headers),
-        None,
-        None,
-        incoming if incoming is not None else Incoming(parent, None),
+        incoming if incoming is not None else Incoming(emission.parent, None),
+        id=identity,
+        source=unit.source,
     )
 
 
+def _resting(part: Any) -> Any:
+    """A value or key as topics hold it: maps and lists as JSON text. The time is left to the broker."""
+    return part if part is None or isinstance(part, str | bytes) else topic_form(part)
+
+
 def _resting_headers(headers: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
-    if all(value is None or isinstance(value, str | bytes) for _, value in headers):
+    if not headers or all(value is None or isinstance(value, str | bytes) for _, value in headers):
         return headers
     return tuple((name, topic_form(value)) for name, value in headers)

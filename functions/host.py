@@ -11,8 +11,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +20,7 @@ from ..errors import ConfigurationError, NotFound
 from ..record import Event, Record, to_record
 from . import chain
 from .api import Agent, Results
+from .deadlines import DeadlineExceeded, Deadlines
 from .emission import Emission, current, emit
 from .environment import Environment
 from .outcome import Busy, Done, Failed, Result, failure
@@ -105,6 +105,7 @@ class Host:
         self.started_at = 0
         self.last_processed_at = 0
         self._running: set[str] = set()
+        self._deadlines = Deadlines(deadline)
 
     async def start(self) -> None:
         """Make and start every agent. Raises ConfigurationError with the agent's id."""
@@ -147,8 +148,15 @@ class Host:
         limits = [limit for spec in self.unit.agents if (limit := declaration(spec.type).concurrency)]
         return min(limits, default=DEFAULT_CONCURRENCY)
 
-    def handle(self, event: Event, topic: str | None, timestamp: int | None) -> Result | Awaitable[Result]:
-        """One attempt for the record in `event`. Never raises."""
+    def handle(self, event: Event, topic: str | None, timestamp: int | None) -> Result | asyncio.Task[Result]:
+        """One attempt for the record in `event`; when it does not end at once, as a task. Never raises."""
+        result = self.attempt(event, topic, timestamp)
+        return result if isinstance(result, tuple) else asyncio.get_running_loop().create_task(result)
+
+    def attempt(
+        self, event: Event, topic: str | None, timestamp: int | None
+    ) -> Result | Coroutine[Any, Any, Result]:
+        """As `handle`, for a caller that has a task of its own for the record."""
         key = event.partition_key
         if key is not None and key in self._running:
             return Busy()
@@ -157,32 +165,31 @@ class Host:
         except Exception as error:
             return failure(error)
         emission = Emission(event)
-        context = copy_context()
+        outer = current.set(emission)
         self.in_flight += 1
         try:
-            left = context.run(_run, self.stages, record, emission)
-            if isawaitable(left):
-                finishing = self._finish(left, emission, key)
-                return asyncio.get_running_loop().create_task(finishing, context=context)
+            left = chain.run(self.stages, record)
+            if not isinstance(left, list):
+                return self._finish(left, emission, key)
             result: Result = Done(self._outputs(left, emission))
         except Exception as error:
             result = failure(error)
+        finally:
+            current.reset(outer)
         return self._ended(result)
 
     async def _finish(
         self, left: Awaitable[Sequence[chain.Left]], emission: Emission, key: str | None
     ) -> Result:
+        current.set(emission)
         if key is not None:
             self._running.add(key)
         result: Result
         try:
-            async with asyncio.timeout(self.deadline):
+            with self._deadlines.attempt():
                 result = Done(self._outputs(await left, emission))
-        except TimeoutError as error:
-            message = (
-                f"the record was not processed within {self.deadline:g} s" if not str(error) else str(error)
-            )
-            result = Failed(message, "DeadlineExceeded")
+        except DeadlineExceeded as error:
+            result = Failed(str(error), "DeadlineExceeded")
         except Exception as error:
             result = failure(error)
         finally:
@@ -193,11 +200,12 @@ class Host:
     def _ended(self, result: Result) -> Result:
         self.in_flight -= 1
         self.last_processed_at = _now()
+        unit = self.unit.id
         if isinstance(result, Done):
-            self.metrics[("source_out_total", self.unit.id)] += 1
-            self.metrics[("sink_in_total", self.unit.id)] += len(result.outputs)
+            self.metrics["source_out_total", unit] += 1
+            self.metrics["sink_in_total", unit] += len(result.outputs)
         else:
-            self.metrics[("errors_total", self.unit.id)] += 1
+            self.metrics["errors_total", unit] += 1
         return result
 
     def _outputs(self, left: Sequence[chain.Left], emission: Emission) -> list[tuple[str, Event]]:
@@ -234,13 +242,6 @@ class Host:
                 await _optional(agent, "close")
             except Exception:
                 log.exception("agent %s did not close cleanly", spec.id)
-
-
-def _run(
-    stages: Sequence[chain.Stage], record: Record, emission: Emission
-) -> Sequence[chain.Left] | Awaitable[Sequence[chain.Left]]:
-    current.set(emission)
-    return chain.run(stages, record)
 
 
 def _as_process(write: Callable[[Record], Awaitable[None] | None]) -> chain.Process:

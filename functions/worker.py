@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
         if isinstance(result, asyncio.Task):
             result.add_done_callback(lambda task: self._answer(message.token, task.result()))
         else:
-            self._answer(message.token, result)  # type: ignore[arg-type]  # not awaitable: a Result
+            self._answer(message.token, result)
 
     def _answer(self, token: int, result: Result) -> None:
         if isinstance(result, Done):

@@ -73,7 +73,8 @@ class Sink(MemoryBroker):
 
 async def broker_with(records: int, key: Callable[[int], str | None]) -> MemoryBroker:
     broker = Sink()
-    await broker.create_topic(TopicConfig("in", 12))
+    for topic in ("in", "out"):
+        await broker.create_topic(TopicConfig(topic, 12))
     for number in range(records):
         attributes = {"id": str(number), "source": "/bench", "type": "t"}
         name = key(number)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from support.openai_server import serving
+from support.openai_server import StandIn, serving
 
 from tidemill.errors import RecordError
 from tidemill.functions.api import Declaration, Routed
@@ -26,10 +26,13 @@ from tidemill.functions.unit import ResourceSpec, UnitSpec
 from tidemill.record import Event, Record, to_event, to_record
 
 from .context import TestContext, results, running, settled
+from .outside import Given, outside
 
 APPLICATION = Path(__file__).parent / "application"
-# User code gets every property, so it may have any.
-FREE_PROPERTIES = frozenset({"python-processor", "python-sink", "python-source", "python-service"})
+# User code and connectors get every property, so they may have any.
+FREE_PROPERTIES = frozenset(
+    {"python-processor", "python-sink", "python-source", "python-service", "source", "sink"}
+)
 _UNIT = UnitSpec(id="unit", kind="processor", agents=())
 
 
@@ -53,17 +56,23 @@ class Case:
     async def running(self) -> AsyncIterator[Any]:
         """The agent with its example's configuration; models are a stand-in's."""
         async with serving() as models:
-            service = {"url": models.url, "access-key": "secret"}
-            resources = [*self.agent.example.resources]
-            if self.agent.uses_ai:
-                resources.append(ResourceSpec(id="ai", type="open-ai-configuration", configuration=service))
-            context = TestContext(
-                resources={resource.id: resource for resource in resources},
-                code_directory=APPLICATION,
-                state_directory=self.state,
-            )
-            async with running(self.agent, self.configuration, context) as handler:
-                yield handler
+            with outside(self.agent.type) as given:
+                async with self._running(models, given) as handler:
+                    yield handler
+
+    @asynccontextmanager
+    async def _running(self, models: StandIn, given: Given) -> AsyncIterator[Any]:
+        service = {"url": models.url, "access-key": "secret"}
+        resources = [*self.agent.example.resources]
+        if self.agent.uses_ai:
+            resources.append(ResourceSpec(id="ai", type="open-ai-configuration", configuration=service))
+        context = TestContext(
+            resources={resource.id: resource for resource in resources},
+            code_directory=APPLICATION,
+            state_directory=self.state,
+        )
+        async with running(self.agent, {**self.configuration, **given}, context) as handler:
+            yield handler
 
     async def take(self, handler: Any, record: Record) -> list[Record | Routed]:
         """What a processor or sink makes of one record."""
@@ -182,7 +191,8 @@ async def a_tombstone_is_a_result_or_the_records_error(case: Case) -> None:
 
 async def a_huge_record_is_a_result_or_the_records_error(case: Case) -> None:
     huge = "All work and no play. " * 50_000
-    values = [huge, huge.encode(), json.dumps({"text": huge, "question": huge}), "x" * 1_000_000]
+    half = json.dumps({"text": huge[:500_000], "question": "?"})
+    values = [huge, huge[:100_000].encode(), half, "x" * 100_000]
     async with case.running() as handler:
         for value in values:
             found = await case.attempt(handler, replace(case.record, value=value))
@@ -301,5 +311,10 @@ CHECKS: dict[str, tuple[Check, ...]] = {
 
 
 def checks(agent: Declaration) -> tuple[Check, ...]:
-    """What can be checked of an agent here: of one that only a cluster can run, its configuration."""
-    return OF_CONFIGURATIONS if agent.tested == "plan only" else CHECKS[agent.kind]
+    """What can be checked of an agent here. One that only a cluster can run has a configuration; one
+    that reaches outside has tests of its own, with something to reach."""
+    if agent.tested == "plan only":
+        return OF_CONFIGURATIONS
+    if agent.example.results is None and not agent.uses_ai:
+        return (*OF_CONFIGURATIONS, closing_before_starting_is_possible)
+    return CHECKS[agent.kind]

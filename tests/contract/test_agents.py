@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,18 @@ from tidemill.functions.api import Declaration
 from tidemill.functions.registry import AGENTS, declaration
 
 FOLDER = Path(next(iter(tidemill.functions.agents.__path__)))
-TYPES = sorted({declaration(name).type for name in AGENTS})
+
+
+def _types() -> list[str]:
+    """A row that cannot be imported fails its own test below, and not the collection of all."""
+    found = set()
+    for name in AGENTS:
+        with suppress(ImportError):
+            found.add(declaration(name).type)
+    return sorted(found)
+
+
+TYPES = _types()
 HEAVY = "openai boto3 kubernetes onnxruntime xllamacpp tiktoken tokenizers kreuzberg numpy lingua apsw flask"
 
 
@@ -36,11 +48,11 @@ def test_contract(name: str, check: Check, tmp_path: Path) -> None:
 # --- the table -------------------------------------------------------------------------------------
 
 
-def test_every_row_resolves_to_its_type_or_alias() -> None:
-    for name in AGENTS:
-        found = declaration(name)
-        assert isinstance(found, Declaration)
-        assert name == found.type or name in found.aliases
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_row_resolves_to_its_type_or_alias(name: str) -> None:
+    found = declaration(name)
+    assert isinstance(found, Declaration)
+    assert name == found.type or name in found.aliases
 
 
 def test_every_alias_has_a_row() -> None:
@@ -72,8 +84,6 @@ def test_declarations_say_what_readers_need(name: str) -> None:
     found = declaration(name)
     assert found.summary.endswith(".")
     assert (found.example.record is None) == (found.kind in ("source", "service"))
-    undeclared = found.uses_ai or found.tested == "plan only"
-    assert found.example.results is not None or undeclared, "only a model's answer cannot be declared"
 
 
 def test_the_declarations_import_nothing_heavy() -> None:

@@ -391,9 +391,7 @@ def test_an_exception_shows_the_users_line(folder: Path, prefix: str) -> None:
     assert type(error.__cause__).__name__ == "JSONDecodeError"
 
 
-@pytest.mark.parametrize(
-    "raised", ["SystemExit(1)", "StopIteration()", "ValueError", "KeyError('k')"]
-)
+@pytest.mark.parametrize("raised", ["SystemExit(1)", "StopIteration()", "ValueError", "KeyError('k')"])
 def test_whatever_is_raised_is_the_records_error(folder: Path, raised: str) -> None:
     code = f"""
         class Agent:
@@ -703,3 +701,28 @@ def test_two_agents_of_a_unit_share_a_module(folder: Path) -> None:
             assert (await results(second, Record("x")))[0].value == 2
 
     asyncio.run(run())
+
+
+def test_an_installed_langstream_wins_over_ours(folder: Path) -> None:
+    theirs = """
+        class SimpleRecord:
+            def __init__(self, value, key=None, headers=None, origin=None, timestamp=None):
+                self.parts = value, key, headers, origin, timestamp
+            def value(self): return self.parts[0]
+            def key(self): return "theirs"
+            def headers(self): return self.parts[2]
+            def origin(self): return self.parts[3]
+            def timestamp(self): return self.parts[4]
+    """
+    write(folder, theirs, "lib/langstream.py")
+    ours = sys.modules.pop("langstream", None)
+    try:
+        code = """
+            class Agent:
+                def process(self, record): return [record]
+        """
+        assert process(folder, code, Record("x", "k")) == [Record("x", "theirs")]
+    finally:
+        sys.modules.pop("langstream", None)
+        if ours is not None:
+            sys.modules["langstream"] = ours

@@ -17,9 +17,12 @@ def effective_errors(agent: Errors, pipeline: Errors) -> ErrorsSpec:
     return ErrorsSpec(**_stated(pipeline) | _stated(agent))
 
 
-def effective_resources(agent: Agent, pipeline: Pipeline, problems: Problems) -> ResourcesSpec:
+def effective_resources(
+    agent: Agent, pipeline: Pipeline, problems: Problems, *, disk: bool = False
+) -> ResourcesSpec:
+    """`disk`: the agent has one even if nothing is said of it."""
     own, inherited = agent.resources, pipeline.resources
-    disk = _stated(inherited.disk) | _stated(own.disk)
+    volume = _stated(inherited.disk) | _stated(own.disk)
     numbers = {
         key: value
         for key, value in (_stated(inherited) | _stated(own)).items()
@@ -27,7 +30,7 @@ def effective_resources(agent: Agent, pipeline: Pipeline, problems: Problems) ->
     }
     return ResourcesSpec(
         **numbers,
-        disk=DiskSpec(**disk) if disk.pop("enabled", False) else None,
+        disk=DiskSpec(**volume) if volume.pop("enabled", disk) else None,
         scale=_effective_scale(own.scale, inherited, problems),
     )
 

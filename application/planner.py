@@ -93,7 +93,7 @@ def _plan(application: Application, problems: Problems, strict: bool) -> Planned
     table = ResourceTable(application, resolver, problems)
     pipelines = wire(application, topics, resolver, problems)
     for wired in (agent for pipeline in pipelines for agent in pipeline):
-        check_agent(wired, topics, problems)
+        check_agent(wired, topics, table, problems)
     builder = _UnitBuilder(application, topics, table, resolver)
     units = [unit for pipeline in pipelines for unit in builder.pipeline(pipeline)]
     planned = topics.planned()

@@ -6,11 +6,12 @@ Used by the planner. A declaration says which keys hold such names, as paths lik
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import Position
 from ..functions.placeholders import is_symbolic
+from ..functions.registry import config_model
 from ..functions.unit import ResourceSpec
 from .catalogue import AI_TYPES
 from .problems import Problems
@@ -21,16 +22,26 @@ from .wiring import Wired
 from .yaml import Node
 
 
-def check_agent(wired: Wired, topics: Topics, problems: Problems) -> None:
+def check_agent(wired: Wired, topics: Topics, table: ResourceTable, problems: Problems) -> None:
     """Adds the problems of an agent's configuration, and of the topics that it names."""
     agent, declared = wired.agent, wired.declared
     if declared is None:
         return
     subject = f"agent configuration (agent: '{agent.label}', type: '{agent.type.raw}')"
-    check(declared.config, wired.configuration, agent.configuration, subject, problems)
+    service = service_of(wired, table.specs)
+    if not (declared.variants and is_symbolic(service)):
+        model = config_model(declared, service)
+        check(model, wired.configuration, agent.configuration, subject, problems)
     for path in declared.topic_fields:
         for name, at in _named(wired, path):
             topics.check_declared(name, wired.pipeline.module, at)
+
+
+def service_of(wired: Wired, specs: Mapping[str, ResourceSpec]) -> object:
+    """The `service` of the datasource that an agent names."""
+    named = wired.configuration.get("datasource")
+    spec = specs.get(named) if isinstance(named, str) else None
+    return spec.configuration.get("service") if spec else None
 
 
 def resources_of(wired: Wired, table: ResourceTable) -> dict[str, ResourceSpec]:

@@ -75,16 +75,18 @@ class _Wirer:
         declared = self.declaration(agent)
         kind = declared.kind if declared else None
         continues = before is not None and stated is None and inherited is None
+        configuration = self.configuration(agent, declared)
+        disk = declared is not None and declared.wants_disk(configuration)
         wired = Wired(
             agent=agent,
             pipeline=pipeline,
             declared=declared,
-            configuration=self.configuration(agent, declared),
+            configuration=configuration,
             input=stated or inherited,
             output=output,
             follows=continues and not _starts_afresh(kind, before),
             errors=effective_errors(agent.errors, pipeline.errors),
-            resources=effective_resources(agent, pipeline, self.problems),
+            resources=effective_resources(agent, pipeline, self.problems, disk=disk),
         )
         self.check_link(wired, before, stated)
         self.check_kind(wired)

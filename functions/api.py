@@ -146,5 +146,11 @@ class Declaration:
     resource_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # True: without an explicit resource, all AI resources of the application are handed over.
     uses_ai: bool = False
+    # Models for agents whose keys depend on the service of their `datasource`: service -> "module:class".
+    variants: Mapping[str, str] = field(default_factory=dict)
+    # Whether an agent with this configuration needs a folder that survives, without asking for a disk.
+    wants_disk: Callable[[Mapping[str, Any]], bool] = lambda configuration: False
+    # What runs it instead, for an agent that no function of Tidemill can: a `run` is refused with this.
+    runs_on: str | None = None
     # How many records one copy of the agent takes at a time; None = the host's default.
     concurrency: int | None = None

@@ -124,11 +124,11 @@ class TransformContext:
             return self.key, self.value
         return (self.key,) if selected == "key" else (self.value,)
 
-    def closed(self) -> Record:
-        """The record that leaves."""
+    def closed(self, *, as_maps: bool = False) -> Record:
+        """The record that leaves. `as_maps`: a map stays one, whatever it came as."""
         return Record(
-            value=self.value.closed(),
-            key=self.key.closed(),
+            value=self.value.value if as_maps else self.value.closed(),
+            key=self.key.value if as_maps else self.key.closed(),
             headers=tuple(self.properties.items()),
             origin=self.origin,
             timestamp=self.timestamp,

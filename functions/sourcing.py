@@ -12,6 +12,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from .outcome import Done, Failed, Result
 
 if TYPE_CHECKING:
     from .host import Host
+
+_NAMED = "tidemill-id"
 
 log = logging.getLogger("tidemill.source")
 
@@ -51,9 +54,11 @@ async def _take(host: Host, record: Record) -> None:
 def _origin(host: Host, record: Record) -> Event:
     """An event for what was read. Its id is fresh: a source that can name its records does so in
     the header `tidemill-id`, and then a record that is read again has the same id."""
-    named = record.header("tidemill-id")
-    identity = str(named) if named is not None else uuid.uuid4().hex
-    return to_event(record, id=identity, source=host.unit.source)
+    named = record.header(_NAMED)
+    if named is None:
+        return to_event(record, id=uuid.uuid4().hex, source=host.unit.source)
+    headers = tuple(header for header in record.headers if header[0] != _NAMED)
+    return to_event(replace(record, headers=headers), id=str(named), source=host.unit.source)
 
 
 async def _attempt(host: Host, event: Event) -> Result:

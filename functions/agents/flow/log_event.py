@@ -8,30 +8,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict
-
 from ....errors import RecordError
 from ....record import Record
 from ...api import Context, Declaration, Example, Results
 from ...context import open_record
-from ...expressions import UnresolvedProperty, compile_expression, to_text
+from ...expressions import UnresolvedProperty, to_text
+from ...fields import FieldConfig, Fields
 from ...templates import compile_template, template_scope
 from ...transforms import TransformConfig
 
 log = logging.getLogger("tidemill.log-event")
 
 
-class LogFieldConfig(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
-
-    name: str
-    expression: str
-
-
 class LogEventConfig(TransformConfig):
     """`when`, and what to log: fields, a message, both, or by default the whole record."""
 
-    fields: tuple[LogFieldConfig, ...] = ()
+    fields: tuple[FieldConfig, ...] = ()
     message: str | None = None
 
 
@@ -39,7 +31,7 @@ class LogEvent:
     def __init__(self, config: LogEventConfig, context: Context) -> None:
         self._agent = context.agent
         self._condition = config.condition()
-        self._fields = [(field.name, compile_expression(field.expression)) for field in config.fields]
+        self._fields = Fields(config.fields)
         self._message = compile_template(config.message) if config.message else None
 
     def process(self, record: Record) -> Results:
@@ -57,7 +49,7 @@ class LogEvent:
         if not self._fields and self._message is None:
             yield str(record)
         if self._fields:
-            yield to_text({name: expression.evaluate(scope) for name, expression in self._fields})
+            yield to_text(dict(self._fields.evaluate(scope)))
         if self._message is not None:
             yield self._message.render(template_scope(scope))
 

@@ -1,0 +1,1 @@
+"""Agents that need a JVM: Kafka Connect's connectors, Camel's components. They are planned only."""

@@ -81,5 +81,3 @@ def _lines(report: Report, cpu: dict[str, float], rate: dict[str, list[float]]) 
         report.add(comparison("python-processor", peer, True))
     report.note("P1: python-processor is a user's class with an async method; -plain the same with a plain")
     report.note("    method, which runs in a thread of its own (about 20 µs by itself).")
-
-

@@ -77,7 +77,9 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 def machine() -> str:
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return f"Python {platform.python_version()}, {os.cpu_count()} cores, load {load}, Linux {platform.release()}"
+    return (
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, load {load}, Linux {platform.release()}"
+    )
 
 
 def median(values: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -32,6 +32,7 @@ class TopicConfig:
     name: str
     partitions: int = 12
     config: Mapping[str, str] = field(default_factory=dict)
+    replication: int | None = None  # copies, where a broker keeps more than one; None = its default
 
 
 class Stored(NamedTuple):
@@ -121,3 +122,25 @@ class Broker(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class GroupMember(Protocol):
+    """Who works on partitions for a group, as long as the broker lets it have them."""
+
+    async def take(self, partitions: Sequence[int]) -> None:
+        """These are ours from now on."""
+        ...
+
+    async def give_up(self, partitions: Sequence[int], patience: float) -> None:
+        """End all work on these, after at most `patience` seconds; others begin when this returns."""
+        ...
+
+
+@runtime_checkable
+class SharedBroker(Broker, Protocol):
+    """A broker whose groups span processes: each works on some partitions of a topic, which may change.
+    Commits of a group that was joined are refused for partitions that it has lost."""
+
+    async def join(self, group: str, topic: str, member: GroupMember) -> None: ...
+
+    async def leave(self, group: str, topic: str) -> None: ...

@@ -79,8 +79,8 @@ def _files() -> dict[str, str]:
         for end in ("in", "out")
     ]
     agents = [
-        f"  - {{id: {name}, input: {name}-in, output: {name}-out, resources: {{scale: {{window: {WINDOW}}}}}, "
-        f"{UNITS[name.rpartition('-')[0]]}}}"
+        f"  - {{id: {name}, input: {name}-in, output: {name}-out, "
+        f"resources: {{scale: {{window: {WINDOW}}}}}, {UNITS[name.rpartition('-')[0]]}}}"
         for name in names
     ]
     gateways = [f"  - {{id: {name}, type: consume, topic: {name}-out}}" for name in names]

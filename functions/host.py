@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from inspect import isawaitable
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import ConfigurationError, NotFound
-from ..record import Event, Record, to_record
+from ..record import RECORD_TYPE, Event, Record, to_record
 from . import chain
 from .api import Agent, Results
 from .deadlines import DeadlineExceeded, Deadlines
@@ -73,7 +74,7 @@ class HostContext:
         known = self._host.unit.topics
         if topic not in known:
             raise NotFound("topic", topic, known)
-        emission = current.get()
+        emission = current.get(None) or Emission(self._host.first_cause())
         event = emit(record, self._host.unit, emission, self.agent, f"{channel}:{topic}")
         await self._host.publisher.publish(topic, [event])
 
@@ -118,10 +119,14 @@ class Host:
             self._place(spec, agent)
         self.started_at = _now()
 
+    def first_cause(self) -> Event:
+        """The parent of what an agent writes while it handles no record: a source or a service."""
+        return Event({"id": uuid.uuid4().hex, "source": self.unit.source, "type": RECORD_TYPE})
+
     def _make(self, spec: AgentSpec) -> Agent:
         found = declaration(spec.type)
         try:
-            config = found.config.model_validate(spec.configuration)
+            config = found.config.model_validate(_stated(found.config, spec.configuration))
             return found.handler(config, HostContext(self, spec))
         except ValueError as error:  # pydantic's errors are ValueErrors
             raise ConfigurationError(
@@ -270,6 +275,14 @@ def resolve_secrets(unit: UnitSpec, environment: Environment) -> UnitSpec:
         for name, service in unit.services.items()
     }
     return replace(unit, agents=agents, services=services)
+
+
+def _stated(model: Any, configuration: dict[str, Any]) -> dict[str, Any]:
+    """Without nulls, which count as absent; a secret's null appears only here. Models that take any
+    key keep them: they belong to user code."""
+    if model.model_config.get("extra") == "allow":
+        return configuration
+    return {name: value for name, value in configuration.items() if value is not None}
 
 
 def _without_input(error: ValueError) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,12 @@ def run(*words: str) -> None:
 
 
 @pytest.fixture
-def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TIDEMILL_CACHE", str(tmp_path))
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    return tmp_path
+def empty_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A cache of its own, at a path that is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:
+        monkeypatch.setenv("TIDEMILL_CACHE", folder)
+        monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+        yield Path(folder)
 
 
 def test_list_says_what_is_missing_and_how_to_get_it(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..application.planner import study
+from ..application.runnable import check_runnable
 from ..brokers.embedded import EmbeddedBroker
 from ..errors import ApplicationError, TidemillError
 from ..knative.options import RenderOptions
@@ -70,6 +71,7 @@ def prepare(options: RunOptions) -> Prepared:
     )
     for note in studied.problems.notes:
         log.warning("%s", note)
+    check_runnable(studied)
     planned = studied.plan
     _refuse_foreign_brokers(planned.cluster.type, options.embedded)
     manifests = read(render(planned, RenderOptions(namespace=planned.tenant)))

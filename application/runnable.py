@@ -31,10 +31,9 @@ def _check(
     wired: Wired, declared: Declaration, services: Mapping[str, ResourceSpec], problems: Problems
 ) -> None:
     what = f"Agent '{wired.agent.label}' cannot run here"
-    if declared.tested == "plan only":
-        reason = f"it is run by {declared.runs_on}" if declared.runs_on else "there is no function for it yet"
+    if declared.runs_on:
         why = f"Tidemill plans the type '{wired.type}', and has no function for it"
-        problems.add(f"{what}: {reason}", wired.agent.type.at, why=why)
+        problems.add(f"{what}: it is run by {declared.runs_on}", wired.agent.type.at, why=why)
     service = service_of(wired, services)
     if "datasource" in declared.resource_fields and service is not None and service not in REACHABLE:
         at = wired.agent.configuration.entries["datasource"].at

@@ -29,6 +29,7 @@ AGENT = Declaration(
     config=AzureSourceConfig,
     handler=create,
     tested="plan only",
+    runs_on="a later version of Tidemill",
     example=Example(
         configuration={
             "endpoint": "https://an-account.blob.core.windows.net",

@@ -144,3 +144,15 @@ class SharedBroker(Broker, Protocol):
     async def join(self, group: str, topic: str, member: GroupMember) -> None: ...
 
     async def leave(self, group: str, topic: str) -> None: ...
+
+
+class PlatformBroker(Broker, Protocol):
+    """What a platform asks beyond that."""
+
+    def hold(self, group: str, topic: str) -> None:
+        """From now on, nothing of the topic goes before this group has finished it."""
+        ...
+
+    async def maintain(self) -> bool:
+        """A bounded step of upkeep; True when it should be called again soon."""
+        ...

@@ -391,3 +391,11 @@ class KafkaBroker(SharedBroker):
         if member is not None:
             await member.leave()
             self._members.pop((group, topic), None)
+
+    # --- what a platform asks ---------------------------------------------------------------------
+
+    def hold(self, group: str, topic: str) -> None:
+        """Retention is Kafka's own: it waits for nobody."""
+
+    async def maintain(self) -> bool:
+        return False

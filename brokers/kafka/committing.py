@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...errors import BrokerUnavailable, EventError
+from ..faults import fault
 from .batches import Batches, Call
 from .finished import Finished, longest_prefix
 from .producers import Outgoing, offset_of, producer, send
@@ -25,6 +26,7 @@ from .reading import unavailable
 log = logging.getLogger("tidemill.kafka")
 
 _MOST_CALLS = 1024
+_RECOVERY_SECONDS = 0.5
 _ATTEMPTS = 5  # of a commit whose group was in the middle of a rebalance
 
 Share = tuple[str, str, int]  # group, topic, partition
@@ -94,7 +96,7 @@ class Committer(Batches[Sequence[Ending]]):
                 else:
                     self._again(group, error)
             except Exception as error:
-                self._discard()
+                self._recover(group)
                 self._refuse(group, unavailable(error))
 
     def _again(self, parts: Sequence[_Part], error: Exception) -> None:
@@ -106,7 +108,7 @@ class Committer(Batches[Sequence[Ending]]):
             except _Stale as again:
                 error = again
             except Exception as other:
-                self._discard()
+                self._recover(parts)
                 return self._refuse(parts, unavailable(other))
         self._refuse(parts, unavailable(error))
 
@@ -148,12 +150,15 @@ class Committer(Batches[Sequence[Ending]]):
         from kafka.errors import CommitFailedError
 
         made = self._made()
+        fault("broker.before-write")
         made.begin_transaction()
         try:
             outputs = [output for ending in endings for output in ending.outputs]
             futures = [send(made, output) for output in outputs]
             self._send_offsets(made, {ending.share for ending in endings}, states, members)
+            fault("broker.before-sync")
             made.commit_transaction()
+            fault("broker.after-sync")
             offsets = [offset_of(future) for future in futures]
         except CommitFailedError as error:
             made.abort_transaction()
@@ -189,8 +194,25 @@ class Committer(Batches[Sequence[Ending]]):
             self._producer = producer(self._arguments, f"tidemill-{self._identity}")
         return self._producer
 
+    def _recover(self, parts: Sequence[_Part]) -> None:
+        """The outcome of the transaction is unknown. A new producer ends it, one way or the other; then
+        Kafka says how far the groups are. Until that is known, nothing is answered."""
+        self._discard()
+        while not self._ended:
+            try:
+                self._made()
+                for share in {part.share for part in parts}:
+                    state = self._read(share)
+                    with self._ledger.lock:
+                        if share in self._ledger.finished:
+                            self._ledger.finished[share] = state
+                return
+            except Exception as error:
+                log.warning("Kafka does not answer: %s", error)
+                self._discard()
+                time.sleep(_RECOVERY_SECONDS)
+
     def _discard(self) -> None:
-        """The outcome of a transaction is unknown: a new producer ends it, one way or the other."""
         made, self._producer = self._producer, None
         if made is not None:
             try:

@@ -1,10 +1,11 @@
-"""The function behind Knative's func-python: `LISTEN_ADDRESS=127.0.0.1:PORT python func_python_function.py`."""
+"""The function behind Knative's func-python.
+
+`LISTEN_ADDRESS=127.0.0.1:PORT python func_python_function.py`
+"""
 
 from __future__ import annotations
 
 import logging
-
-logging.basicConfig(level=logging.WARNING)  # before func_python, which would log at INFO
 
 from cloudevents.core.v1.event import CloudEvent
 from func_python.cloudevent import serve
@@ -24,4 +25,5 @@ def new():
 
 
 if __name__ == "__main__":
+    logging.getLogger().setLevel(logging.WARNING)  # it logs at INFO
     serve(new)

@@ -10,11 +10,10 @@ from environments import compile_everything
 from events import request
 from load import exchange, free_port
 from pipeline_process import sync_seconds
-from processes import CORES, SERVER_CORE, group, started
+from processes import SERVER_CORE, group, started
+from real_run import Application, running
 from report import Line, Report, median
 from websockets.sync.client import connect
-
-from application import Application, running
 
 # Two durable writes stand between the request and what a reader sees: the event, and the unit's output.
 DURABLE_WRITES = 2
@@ -144,6 +143,6 @@ def _zero_lines(report: Report, times: dict[str, list[float]], sync: float) -> N
         )
     count = len(next(iter(times.values())))
     report.note(
-        f"P4: from zero: median of {count}; HTTP request to the ingress until a WebSocket client of the gateway"
+        f"P4: from zero: median of {count}; from the HTTP request to the ingress until a WebSocket client"
     )
-    report.note(f"    has the output; no process of the unit before ({len(CORES)} cores, nothing pinned).")
+    report.note("    of the gateway has the output; no process of the unit before; nothing is pinned.")

@@ -1,7 +1,8 @@
 """Each peer in an environment of its own, below `.cache/bench`, made at its first use.
 
-What a row compares is what a user would install: no peer sees Tidemill's packages or another peer's.
-Bytecode is compiled by the installation, for every peer as for Tidemill.
+What a row compares is what a user would install: no peer sees Tidemill's packages or another peer's,
+and Tidemill, where it stands alone as in a container, has its core dependencies and no more. Bytecode
+is compiled for all.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +36,17 @@ def python_of(peer: str) -> Path:
         _install(folder, wanted)
         stamp.touch()
     return folder / "bin" / "python"
+
+
+def tidemill_python() -> Path:
+    """An interpreter that finds Tidemill in a folder of its path, as it finds an installed wheel."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    REQUIREMENTS["tidemill"] = tuple(project["project"]["dependencies"])
+    python = python_of("tidemill")
+    (packages,) = python.parents[1].glob("lib/python*/site-packages")
+    if not (packages / "tidemill").exists():
+        (packages / "tidemill").symlink_to(ROOT, target_is_directory=True)
+    return python
 
 
 def _install(folder: Path, wanted: tuple[str, ...]) -> None:

@@ -40,7 +40,8 @@ def request(path: str, number: str, key: str) -> bytes:
     head = (
         f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
         f"content-length: {len(BODY)}\r\nce-specversion: 1.0\r\nce-id: {number}\r\nce-source: /bench\r\n"
-        f"ce-type: dev.tidemill.record\r\nce-time: {TIME}\r\nce-subject: order\r\nce-partitionkey: {key}\r\n\r\n"
+        f"ce-type: dev.tidemill.record\r\nce-time: {TIME}\r\nce-subject: order\r\n"
+        f"ce-partitionkey: {key}\r\n\r\n"
     )
     return head.encode() + BODY
 

@@ -8,9 +8,8 @@ from events import distinct
 from load import drive
 from pipeline_process import sync_seconds
 from processes import SERVER_CORE, cpu_seconds, pin
+from real_run import running
 from report import Line, Report, median
-
-from application import running
 
 # Nothing reads what is taken in: the unit is there because an application has one.
 PIPELINE = """

@@ -9,9 +9,8 @@ import servers
 from events import request
 from load import exchange, free_port
 from processes import group, memory_mib, started
+from real_run import running
 from report import Line, Report, median
-
-from application import running
 
 PIPELINE = """
 topics:

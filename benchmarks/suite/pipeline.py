@@ -37,6 +37,7 @@ def run(report: Report, scratch: Path, *, short: bool) -> None:
 
 
 def _measure(stack: str, folder: Path, what: dict[str, Any]) -> dict[str, float]:
+    folder.mkdir()
     program = Path(__file__).with_name("pipeline_process.py")
     done = subprocess.run(
         [sys.executable, str(program), stack, str(folder), json.dumps(what)],

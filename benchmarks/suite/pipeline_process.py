@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def _pipeline(agent: str) -> str:
     ]
     steps = [
         f"  - {{id: a{number}, input: {before}, output: {after}, {AGENTS[agent]}}}"
-        for number, (before, after) in enumerate(zip(TOPICS, TOPICS[1:], strict=False))
+        for number, (before, after) in enumerate(pairwise(TOPICS))
     ]
     return "\n".join(["topics:", *topics, "pipeline:", *steps, ""])
 
@@ -91,10 +92,10 @@ async def servers(
     async with AsyncExitStack() as stack:
         for topic in TOPICS:
             await broker.create_topic(TopicConfig(topic, PARTITIONS))
-        for number, (before, after) in enumerate(zip(TOPICS, TOPICS[1:], strict=False)):
+        for number, (before, after) in enumerate(pairwise(TOPICS)):
             port = free_port()
             command, variables = make().at(port)
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220
                 command,
                 env={**os.environ, **variables},
                 stdin=subprocess.DEVNULL,
@@ -207,7 +208,6 @@ def sync_seconds(folder: Path, count: int) -> list[float]:
 
 
 async def measure(stack: str, folder: Path, what: dict[str, Any]) -> dict[str, Any]:
-    folder.mkdir(parents=True)
     broker = await EmbeddedBroker.open(folder / "state")
     kind, _, agent = stack.partition(":")
     make = {"func-python": func_python, "functions-framework": functions_framework}

@@ -5,13 +5,12 @@ Every handler does the same: parse the JSON, set one field, return the whole doc
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from environments import PEERS, python_of
+from environments import PEERS, python_of, tidemill_python
 
 from tidemill.functions.unit import AgentSpec, UnitSpec, write_unit
 
@@ -60,7 +59,7 @@ def tidemill(scratch: Path, name: str, type: str, configuration: Mapping[str, An
     unit = UnitSpec(id="mark", kind="processor", agents=(agent,), input="in", output="out")
     (folder / "unit.json").write_bytes(write_unit(unit))
     variables = {"TIDEMILL_UNIT": str(folder / "unit.json"), "TIDEMILL_CODE": str(folder)}
-    return Server(name, (sys.executable, "-m", "tidemill.functions.serve"), variables)
+    return Server(name, (str(tidemill_python()), "-m", "tidemill.functions.serve"), variables)
 
 
 def python_agent(scratch: Path) -> Server:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,12 +23,12 @@ def run(
     """Run an application on this machine, with an embedded broker."""
     import uvloop
 
+    from ..functions.logs import configure
     from ..local.platform import Platform
     from ..local.run import RunOptions
     from ..local.run import run as run_application
 
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    configure()
     options = RunOptions(
         directory, instance, secrets, state, name, gateway_port, ingress_port, embedded, watch
     )

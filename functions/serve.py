@@ -15,6 +15,7 @@ from ..errors import TidemillError
 from .asgi import unit_app
 from .environment import Environment, from_variables
 from .host import Host
+from .logs import configure
 from .publishing import IngressPublisher
 from .sourcing import run_source
 
@@ -67,7 +68,7 @@ class NoPublisher:
 
 def main() -> int:
     """The process, from its first line to its exit status."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    configure()
     try:
         import uvloop
 

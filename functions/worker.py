@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Sequence
 from typing import Any
@@ -22,8 +23,10 @@ from ..record import Event
 from . import frames
 from .environment import Environment, from_variables
 from .host import Host
+from .logs import configure
 from .outcome import Busy, Done, Failed, Result
 from .sourcing import run_source
+from .unit import UnitSpec
 
 DRAIN_SECONDS = 60.0
 
@@ -107,14 +110,12 @@ class Connection(asyncio.Protocol):
             self.send(frames.Later(token, result.retry_after))
 
 
-async def serve(environment: Environment, socket_path: str, pass_code: str) -> None:
+async def serve(unit: UnitSpec, environment: Environment, dispatcher: socket.socket, pass_code: str) -> None:
     """Run the unit until the dispatcher says Stop or goes away."""
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_unix_connection(Connection, socket_path)
-    host = Host(environment.read_unit(), environment, connection)
+    _, connection = await loop.create_unix_connection(Connection, sock=dispatcher)
+    host = Host(unit, environment, connection)
     connection.host = host
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: None)  # the dispatcher decides when to stop
     await host.start()
     connection.send(frames.Hello(host.unit.id, pass_code, os.getpid(), host.concurrency))
     work = _own_work(host)
@@ -149,10 +150,14 @@ async def _stop(host: Host, work: asyncio.Future[Any] | None) -> None:
 
 def main(environment: Environment, socket_path: str, pass_code: str) -> int:
     """The worker's process, from its first line to its exit status."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # the dispatcher decides when to stop
     try:
         import uvloop
 
-        uvloop.run(serve(environment, socket_path, pass_code))
+        dispatcher = socket.socket(socket.AF_UNIX)
+        dispatcher.connect(socket_path)
+        uvloop.run(serve(environment.read_unit(), environment, dispatcher, pass_code))
     except TidemillError as error:
         log.error("%s%s", error, f" ({error.hint})" if error.hint else "")
         return 1
@@ -163,5 +168,5 @@ def main(environment: Environment, socket_path: str, pass_code: str) -> int:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    configure()
     sys.exit(main(from_variables(), os.environ["TIDEMILL_SOCKET"], os.environ["TIDEMILL_PASS"]))

@@ -1,10 +1,10 @@
 """The parent of all workers: a small process that does nothing but fork.
 
-Started by `local/processes.py` as the first thing of a run, before any event loop or thread, with one end
-of a socket pair. It has imported what the application's agents import and frozen the heap, so a
-fork costs milliseconds and shares its memory. It holds one invariant: it has one thread, no event
-loop and no open database, so its children start clean. When the other end of the socket closes,
-the run is over and it kills its children and ends.
+Started by `local/processes.py` as the first thing of a run, before any event loop or thread, with one
+end of a socket pair. It has imported what the application's agents import, rehearsed a worker's life
+and frozen the heap, so a fork costs milliseconds and shares its memory. It holds one invariant: when it
+forks it has one thread, no event loop and no open database, so its children start clean. When the other
+end of the socket closes, the run is over and it kills its children and ends.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
 CAN_FORK = sys.platform == "linux"  # elsewhere system libraries do not survive a fork
 
 
@@ -34,8 +35,8 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
-    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     children: set[int] = set()
     buffer = b""
     while True:
@@ -65,6 +66,7 @@ def _receive(orders: socket.socket) -> bytes:
 def _obey(order: dict[str, Any], orders: socket.socket, children: set[int], own: tuple[Any, ...]) -> None:
     if order["do"] == "preload":
         _preload(order["modules"])
+        signal.set_wakeup_fd(own[2], warn_on_full_buffer=False)  # the rehearsal's event loop took it
         _say(orders, {"ready": os.getpid()})
     elif order["do"] == "spawn":
         child = _start(order, own)
@@ -80,6 +82,10 @@ def _preload(modules: list[str]) -> None:
             import_module(module)
         except ImportError as error:  # the worker will say what is missing when it needs it
             logging.getLogger("tidemill.parent").debug("not preloaded: %s", error)
+    if CAN_FORK:
+        from ..functions.rehearsal import rehearse
+
+        rehearse()
     gc.collect()
     gc.freeze()
 
@@ -117,7 +123,7 @@ def _become_worker(order: dict[str, Any], parent: int, own: tuple[Any, ...]) -> 
 
 def _die_with(parent: int) -> None:
     """Ask the kernel to kill this process when its parent dies."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the request
         os._exit(1)
 
@@ -144,5 +150,7 @@ def _say(orders: socket.socket, message: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    from ..functions.logs import configure
+
+    configure()
     main(int(sys.argv[1]))

@@ -137,7 +137,7 @@ class Model:
         http = importlib.import_module(openai.Timeout.__init__.__module__.partition(".")[0])
         self._errors = (openai.OpenAIError, http.HTTPError, ValueError)
         self._client = _connect(self.service)
-        if self.service.embedded:
+        if self.service.embedded and self.name != self._configured:
             told = "agent %s: no AI service has a key, so the embedded model %s answers instead of %s"
             log.info(told, self._context.agent, self.name, self._configured)
         return self._client

@@ -60,7 +60,12 @@ def site(pages: Mapping[str, Any] | None = None) -> Iterator[Site]:
 
         def answer(self) -> None:
             size = int(self.headers.get("content-length") or 0)
-            asked = Asked(self.command, self.path, dict(self.headers.items()), self.rfile.read(size))
+            asked = Asked(
+                self.command,
+                self.path,
+                {k.lower(): v for k, v in self.headers.items()},
+                self.rfile.read(size),
+            )
             found.asked.append(asked)
             page = found.page(asked)
             body = page.body.encode() if isinstance(page.body, str) else page.body

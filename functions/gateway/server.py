@@ -63,10 +63,12 @@ class _BoundedHttp(HttpToolsProtocol):
 
     _reading_head = True
     _head = 0
+    _ended = False  # a request ended in this piece: most of it was not the head that is read now
 
     def data_received(self, data: bytes) -> None:
+        self._ended = False
         super().data_received(data)
-        if self._reading_head:
+        if self._reading_head and not self._ended:
             self._head += len(data)
             if self._head > _MAX_HEAD and not self.transport.is_closing():
                 self.send_400_response("The request's headers are too large.")
@@ -77,7 +79,7 @@ class _BoundedHttp(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._reading_head, self._head = True, 0
+        self._reading_head, self._head, self._ended = True, 0, True
 
 
 class _WebSocket(WebSocketsSansIOProtocol):

@@ -203,6 +203,25 @@ async def test_damaged_extensions_of_our_own_are_no_failure(serving, client, cap
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+async def test_a_large_body_is_not_taken_for_large_headers(serving, client):
+    async with serving(PLAIN, topics={"questions": 1}) as run, client() as http:
+        for size in (60_000, 70_000, 300_000, 1_000_000):  # in one piece from the socket, and in several
+            answer = await http.post(run.http + URL + "p", content=b"x" * size)
+            assert (answer.status_code, answer.json()) == (200, OK)
+        assert [len(record.value) for record in await run.records("questions")] == [
+            60_000, 70_000, 300_000, 1_000_000,
+        ]  # fmt: skip
+
+
+async def test_headers_without_an_end_are_refused(serving):
+    async with serving(PLAIN) as run:
+        reader, writer = await asyncio.open_connection("127.0.0.1", run.port)
+        writer.write(b"GET / HTTP/1.1\r\na: " + b"x" * 100_000)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        assert answer.startswith(b"HTTP/1.1 400 ") and b"headers are too large" in answer
+        writer.close()
+
+
 async def test_a_message_that_is_too_large(serving, client, receive):
     async with serving(PLAIN, limits=Limits(message=1000)) as run:
         async with run.connect("produce", "p") as socket:

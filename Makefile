@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install models demo test lint bench vectors nightly clean
+.PHONY: help install models demo test test-kafka lint bench vectors nightly clean
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(STAMP) models ## make .venv with everything for development, and fetch the embedded models
 
@@ -25,6 +25,9 @@ demo: models ## run examples/shop-assistant and ask it a question
 
 test: models ## run the tests
 	$(BIN)/python -m pytest tests
+
+test-kafka: models ## run the tests that need a real Kafka (KAFKA_BOOTSTRAP, else from Maven Central)
+	$(BIN)/python -m pytest tests/brokers/kafka -m kafka
 
 lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

@@ -16,13 +16,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..brokers.embedded import EmbeddedBroker
-from ..brokers.protocol import TopicConfig
+from ..brokers.protocol import PlatformBroker, SharedBroker, TopicConfig
+from ..errors import NotFound
 from ..functions.environment import write_secrets
 from ..functions.gateway.app import Gateway, gateway_app
 from ..functions.gateway.server import GatewayServer
 from ..functions.registry import AGENTS
 from ..knative.read import Manifests
+from ..triggers.delivery import Dispatcher
+from ..triggers.sharing import SharedDispatcher
 from .connections import Connection
 from .ingress import ingress_app
 from .pool import Pool
@@ -43,7 +45,7 @@ class Platform:
     def __init__(
         self,
         manifests: Manifests,
-        broker: EmbeddedBroker,
+        broker: PlatformBroker,
         *,
         state: Path,
         code: Path,
@@ -101,10 +103,19 @@ class Platform:
 
     async def _create_topics(self, manifests: Manifests) -> None:
         for topic in manifests.topics:
-            await self.broker.create_topic(TopicConfig(topic.name, topic.partitions, topic.config))
+            if topic.creation_mode == "none" and isinstance(self.broker, SharedBroker):
+                self._must_exist(topic.name)  # it is somebody else's: the embedded broker alone makes it
+            copies = topic.options.get("replication-factor")
+            made = TopicConfig(topic.name, topic.partitions, topic.config, int(copies) if copies else None)
+            await self.broker.create_topic(made)
         self._brokers.clear()
         self._brokers.update({broker.name: broker.topic for broker in manifests.brokers})
         self._brokers.update({topic.name: topic.name for topic in manifests.topics})
+
+    def _must_exist(self, topic: str) -> None:
+        known = self.broker.topics()
+        if topic not in known:
+            raise NotFound("topic", topic, known)
 
     async def _start_units(self, manifests: Manifests) -> None:
         for unit in manifests.units:
@@ -222,12 +233,15 @@ def _unit_status(running: RunningUnit) -> dict[str, Any]:
         "finished": pool.finished,
         "last-error": pool.last_error,
         "agents": [agent for info in pool.infos.values() for agent in info.info],
-        "triggers": {
-            name: {
-                "lag": dispatcher.lag,
-                "demand": dispatcher.demand,
-                "stuck": [list(lane) for lane in dispatcher.stuck],
-            }
-            for name, dispatcher in running.dispatchers.items()
-        },
+        "triggers": {name: _trigger_status(dispatcher) for name, dispatcher in running.dispatchers.items()},
+    }
+
+
+def _trigger_status(dispatcher: Dispatcher | SharedDispatcher) -> dict[str, Any]:
+    shared = {"partitions": dispatcher.partitions} if isinstance(dispatcher, SharedDispatcher) else {}
+    return {
+        "lag": dispatcher.lag,
+        "demand": dispatcher.demand,
+        "stuck": [list(lane) for lane in dispatcher.stuck],
+        **shared,
     }

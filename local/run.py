@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..application.plan import StreamingCluster
 from ..application.planner import study
 from ..application.runnable import check_runnable
-from ..brokers.embedded import EmbeddedBroker
+from ..brokers.protocol import PlatformBroker
 from ..errors import ApplicationError, TidemillError
 from ..knative.options import RenderOptions
 from ..knative.read import Manifests, read
 from ..knative.render import render
+from .opening import open_broker
 from .platform import Platform
 
 DEFAULT_GATEWAY_PORT = 8091
@@ -58,6 +60,7 @@ class Prepared:
     manifests: Manifests
     secrets: Mapping[str, Mapping[str, Any]]
     code: str  # digest of its Python
+    cluster: StreamingCluster
 
 
 def prepare(options: RunOptions) -> Prepared:
@@ -73,17 +76,18 @@ def prepare(options: RunOptions) -> Prepared:
         log.warning("%s", note)
     check_runnable(studied)
     planned = studied.plan
-    _refuse_foreign_brokers(planned.cluster.type, options.embedded)
+    cluster = StreamingCluster() if options.embedded else planned.cluster
+    _refuse_foreign_brokers(cluster.type)
     manifests = read(render(planned, RenderOptions(namespace=planned.tenant)))
     secrets = studied.application.secrets
-    return Prepared(manifests, secrets.values if secrets else {}, code_digest(options.directory))
+    values = secrets.values if secrets else {}
+    return Prepared(manifests, values, code_digest(options.directory), cluster)
 
 
-def _refuse_foreign_brokers(kind: str, embedded: bool) -> None:
-    if embedded or kind in ("embedded", "noop"):
+def _refuse_foreign_brokers(kind: str) -> None:
+    if kind in ("embedded", "noop", "kafka"):
         return
     what = {
-        "kafka": "deploy it to a cluster with: tidemill app deploy",
         "pulsar": "Tidemill plans Pulsar applications, but has no Pulsar broker",
         "pravega": "Tidemill plans Pravega applications, but has no Pravega broker",
     }[kind]
@@ -105,15 +109,12 @@ def code_digest(directory: Path) -> str:
 async def run(options: RunOptions, announce: Callable[[Platform], None]) -> None:
     """Run until a signal. `announce` is called once everything is up."""
     prepared = prepare(options)
-    broker = await EmbeddedBroker.open(options.state_folder)
-    try:
+    async with open_broker(prepared.cluster, options.state_folder, prepared.secrets) as broker:
         await _run(options, prepared, broker, announce)
-    finally:
-        await broker.close()
 
 
 async def _run(
-    options: RunOptions, prepared: Prepared, broker: EmbeddedBroker, announce: Callable[[Platform], None]
+    options: RunOptions, prepared: Prepared, broker: PlatformBroker, announce: Callable[[Platform], None]
 ) -> None:
     platform = Platform(
         prepared.manifests,
@@ -199,6 +200,9 @@ async def _reload(platform: Platform, options: RunOptions, now: Prepared) -> Pre
         log.error("the change is not applied, what runs goes on:\n%s", error)
         return now
     if new == now:
+        return now
+    if new.cluster != now.cluster:
+        log.error("the change is not applied, what runs goes on: another streaming cluster needs a new start")
         return now
     begun = asyncio.get_running_loop().time()
     replaced = await platform.apply(new.manifests, new.secrets, code_changed=new.code != now.code)

@@ -10,9 +10,10 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-from ..brokers.embedded import EmbeddedBroker
+from ..brokers.protocol import Broker, PlatformBroker, SharedBroker
 from ..errors import BrokerUnavailable
 from ..functions.registry import declaration
 from ..functions.unit import UnitSpec
@@ -20,6 +21,7 @@ from ..knative.read import CONCURRENCY_TARGET, Manifests, TriggerManifest, UnitM
 from ..triggers.delivery import Dispatcher
 from ..triggers.filters import compile_filters
 from ..triggers.policy import RetryPolicy, of_delivery, parse_duration
+from ..triggers.sharing import SharedDispatcher
 from .autoscaler import Autoscaler, ScalePolicy
 from .pool import Pool
 from .processes import Processes
@@ -99,17 +101,30 @@ class RunningUnit:
         self.triggers = triggers
         self.pool = pool
         self.spec = unit.spec()
-        self.dispatchers: dict[str, Dispatcher] = {}
+        self.dispatchers: dict[str, Dispatcher | SharedDispatcher] = {}
         self._restarts: set[asyncio.Task[None]] = set()
 
-    async def start(self, broker: EmbeddedBroker) -> None:
+    async def start(self, broker: PlatformBroker) -> None:
         """Begin to deliver. Workers start when the first record is there."""
         for trigger in self.triggers:
             broker.hold(trigger.name, trigger.topic)  # retention spares what this group has not had
             await self._dispatch(trigger, broker)
 
-    async def _dispatch(self, trigger: TriggerManifest, broker: EmbeddedBroker) -> None:
-        dispatcher = Dispatcher(
+    async def _dispatch(self, trigger: TriggerManifest, broker: PlatformBroker) -> None:
+        dispatcher: Dispatcher | SharedDispatcher
+        if isinstance(broker, SharedBroker):
+            make = partial(self._dispatcher, trigger)
+            dispatcher = SharedDispatcher(broker, trigger.name, trigger.topic, make)
+        else:
+            dispatcher = self._dispatcher(trigger, broker)
+            dispatcher.failed = lambda error: self._failed(trigger, broker, error)
+        dispatcher.demand_changed = self.pool.demand_changed
+        self.dispatchers[trigger.name] = dispatcher
+        self.pool.dispatchers = list(self.dispatchers.values())
+        await dispatcher.start()
+
+    def _dispatcher(self, trigger: TriggerManifest, broker: Broker) -> Dispatcher:
+        return Dispatcher(
             broker,
             group=trigger.name,
             topic=trigger.topic,
@@ -119,20 +134,15 @@ class RunningUnit:
             dead_letter=self.spec.dead_letter,
             unit=self.spec.id,
         )
-        dispatcher.demand_changed = self.pool.demand_changed
-        dispatcher.failed = lambda error: self._failed(trigger, broker, error)
-        self.dispatchers[trigger.name] = dispatcher
-        self.pool.dispatchers = list(self.dispatchers.values())
-        await dispatcher.start()
 
-    def _failed(self, trigger: TriggerManifest, broker: EmbeddedBroker, error: BaseException) -> None:
+    def _failed(self, trigger: TriggerManifest, broker: PlatformBroker, error: BaseException) -> None:
         """The broker could not write or read: begin again from what it holds, until it can."""
         log.error("delivery to %s stopped, a new start follows: %s", self.spec.id, error)
         task = asyncio.get_running_loop().create_task(self._restart(trigger, broker))
         self._restarts.add(task)
         task.add_done_callback(self._restarts.discard)
 
-    async def _restart(self, trigger: TriggerManifest, broker: EmbeddedBroker) -> None:
+    async def _restart(self, trigger: TriggerManifest, broker: PlatformBroker) -> None:
         await self.dispatchers[trigger.name].close()
         while True:
             await asyncio.sleep(RESTART_SECONDS)

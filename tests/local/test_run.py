@@ -175,7 +175,7 @@ def test_children_end_within_a_second_of_the_main_process(run: Run) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("kind", ["pulsar", "pravega", "kafka"])
+@pytest.mark.parametrize("kind", ["pulsar", "pravega"])
 def test_a_foreign_broker_is_refused_by_name(run: Run, tmp_path: Path, kind: str) -> None:
     instance = tmp_path / "instance.yaml"
     instance.write_text(f"instance: {{streamingCluster: {{type: {kind}}}}}")
@@ -183,6 +183,14 @@ def test_a_foreign_broker_is_refused_by_name(run: Run, tmp_path: Path, kind: str
     assert result.returncode == 1
     assert f"type '{kind}'" in result.stderr
     assert "--embedded" in result.stderr
+
+
+def test_a_kafka_without_address_is_said(run: Run, tmp_path: Path) -> None:
+    instance = tmp_path / "instance.yaml"
+    instance.write_text("instance: {streamingCluster: {type: kafka}}")
+    result = tidemill("run", str(run.application), "-i", str(instance))
+    assert result.returncode == 1
+    assert "bootstrap.servers" in result.stderr
 
 
 def test_a_port_in_use_is_said_with_what_to_do(run: Run) -> None:

@@ -15,13 +15,13 @@ _used: list[str] = []
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kafka: needs a real Kafka; run by make test-kafka")
+    config.addinivalue_line("filterwarnings", _KAFKA_PYTHON)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     ours = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in ours:
         item.add_marker("kafka")
-        item.add_marker(pytest.mark.filterwarnings(_KAFKA_PYTHON))
     if "kafka" not in config.option.markexpr:
         items[:] = [item for item in items if item not in ours]
         config.hook.pytest_deselected(items=ours)

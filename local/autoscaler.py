@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import Literal
 
 UTILISATION = 0.7  # Knative's container-concurrency-target-percentage
 PANIC_WINDOW = 0.1
@@ -25,6 +26,7 @@ class ScalePolicy:
     minimum: int = 0
     maximum: int = 1
     target: float = 100.0  # of `metric` a copy
+    metric: Literal["concurrency", "rps"] = "concurrency"
     window: float = 60.0  # seconds
     delay: float = 0.0  # seconds before fewer copies run
 

@@ -25,6 +25,7 @@ from .processes import Processes
 
 RESTART_DELAYS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds, by the number of quick ends in a row
 QUICK_END = 10.0  # a worker that lived longer starts the row anew
+A_LITTLE = 1e-9  # load of a second in which records came and went: it adds no copy, but is no idleness
 
 log = logging.getLogger("tidemill.pool")
 
@@ -77,6 +78,7 @@ class Pool:
         self._suspects: deque[tuple[Delivery, Finish]] = deque()
         self._suspected: set[tuple[str, int, int]] = set()
         self._wanted = 0
+        self._measured = 0  # of `finished`, at the last tick
         self._quick_ends = 0
         self._not_before = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -207,7 +209,7 @@ class Pool:
         """Once a second: ask the autoscaler, start or stop workers."""
         if self._closed:
             return
-        self._scaler.observe(now, self.load)
+        self._scaler.observe(now, self._measure())
         wanted = self._scaler.wanted(now, len(self.workers))
         self._wanted = max(wanted, 1 if self._always or self.load else 0)
         self._refill()
@@ -217,6 +219,13 @@ class Pool:
         for worker in self.workers:
             if worker.connection is not None:
                 worker.connection.send([frames.AskInfo()])
+
+    def _measure(self) -> float:
+        """What the unit had to do, in its metric, since the last tick a second ago."""
+        finished, self._measured = self.finished - self._measured, self.finished
+        if self._scaler.policy.metric == "rps":
+            return finished
+        return self.load or (A_LITTLE if finished else 0)
 
     def _refill(self) -> None:
         if self._closed:
@@ -233,6 +242,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         if self._not_before > loop.time():
             await asyncio.sleep(self._not_before - loop.time())
+            worker.started = loop.time()
         variables = {**self._variables, "TIDEMILL_PASS": worker.pass_code}
         try:
             worker.pid = await self._processes.spawn(variables, lambda status: self._exited(worker, status))

@@ -70,7 +70,8 @@ def scale_policy(unit: UnitManifest, spec: UnitSpec) -> ScalePolicy:
     return ScalePolicy(
         minimum=min(unit.min_scale, maximum),
         maximum=maximum,
-        target=spec.resources.scale.target or _carries(spec),
+        target=unit.target if unit.metric == "rps" else spec.resources.scale.target or _carries(spec),
+        metric=unit.metric,
         window=unit.window,
         delay=unit.scale_down_delay,
     )

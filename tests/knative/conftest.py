@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import ValidationError
+from support import crd_schemas
 
 from tidemill.application.plan import (
     AssetPlan,
@@ -36,8 +33,6 @@ from tidemill.knative.validate import validate
 
 Object = dict[str, Any]
 Case = tuple[Plan, RenderOptions]
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 def unit(application: str, id: str, kind: str = "processor", **more: Any) -> UnitPlan:
@@ -228,79 +223,17 @@ def typed_models() -> Judge:
 @pytest.fixture(scope="session")
 def crds() -> Judge:
     """The schemas of Knative's own CRDs, read as an API server with strict field validation does."""
-    folder = Path(os.environ.get("TIDEMILL_CRDS", REPOSITORY.parent / "shared" / "crds"))
-    if not folder.is_dir():
+    if not crd_schemas.schemas():
         pytest.skip("no CRDs here: set TIDEMILL_CRDS to a folder with Knative's CRDs, one a file")
-    schemas: dict[tuple[str, str], Object] = {}
-    for file in sorted(folder.glob("*.yaml")):
-        crd = yaml.load(file.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        for version in crd["spec"]["versions"]:
-            identity = (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"])
-            schemas[identity] = version["schema"]["openAPIV3Schema"]
 
     def judge(found: list[Object]) -> list[str]:
         bad = []
         for item in found:
-            schema = schemas.get((item["apiVersion"], item["kind"]))
-            if schema is not None:
-                head = {"apiVersion", "kind", "metadata"}
-                body = {key: value for key, value in item.items() if key not in head}
-                bad += [f"{item['kind']}: {fault}" for fault in misfits(body, schema, "")]
+            faults = crd_schemas.object_misfits(item)
+            if faults is not None:
+                bad += [f"{item['kind']}: {fault}" for fault in faults]
             elif "knative.dev" in item["apiVersion"]:
                 bad.append(f"{item['kind']}: no CRD of {item['apiVersion']}")
         return bad
 
     return judge
-
-
-def misfits(value: Any, schema: Object, path: str) -> Iterator[str]:
-    if schema.get("x-kubernetes-int-or-string"):
-        fits = isinstance(value, int | str) and not isinstance(value, bool)
-        if not fits or ("pattern" in schema and not re.search(schema["pattern"], str(value))):
-            yield f"{path}: {value!r} is neither number nor text that fits"
-        return
-    if "enum" in schema and value not in schema["enum"]:
-        yield f"{path}: {value!r} is none of {schema['enum']}"
-    match schema.get("type"):
-        case "object":
-            yield from _object_misfits(value, schema, path)
-        case "array":
-            if not isinstance(value, list):
-                yield f"{path}: no list"
-                return
-            for index, item in enumerate(value):
-                yield from misfits(item, schema["items"], f"{path}[{index}]")
-        case "string":
-            if not isinstance(value, str):
-                yield f"{path}: {value!r} is no text"
-            elif "pattern" in schema and not re.search(schema["pattern"], value):
-                yield f"{path}: {value!r} does not match"
-        case "integer":
-            if not isinstance(value, int) or isinstance(value, bool):
-                yield f"{path}: {value!r} is no whole number"
-            elif abs(value) >= (2**31 if schema.get("format") == "int32" else 2**63):
-                yield f"{path}: {value} is too large"
-        case "boolean":
-            if not isinstance(value, bool):
-                yield f"{path}: {value!r} is neither true nor false"
-        case None:
-            pass
-        case other:
-            raise AssertionError(f"a type that this check does not know: {other}")
-
-
-def _object_misfits(value: Any, schema: Object, path: str) -> Iterator[str]:
-    if not isinstance(value, dict):
-        yield f"{path}: no mapping"
-        return
-    for name in schema.get("required", ()):
-        if name not in value:
-            yield f"{path}.{name}: is missing"
-    properties, rest = schema.get("properties", {}), schema.get("additionalProperties")
-    for name, item in value.items():
-        if name in properties:
-            yield from misfits(item, properties[name], f"{path}.{name}")
-        elif isinstance(rest, dict):
-            yield from misfits(item, rest, f"{path}.{name}")
-        elif not schema.get("x-kubernetes-preserve-unknown-fields"):
-            yield f"{path}.{name}: unknown"

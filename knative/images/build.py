@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ...errors import ApplicationError, Position, Problem
 from .. import pods
+from ..objects import APPLICATION_LABEL
 from . import bytecode, layers, oci, runtime, sources, unpack, wheels
 from .base import Base, find_bases, python_of
 from .bytecode import Interpreter
@@ -29,7 +30,6 @@ OWNER = "65532:65532"  # a number, so that Kubernetes can see that it is not roo
 HOME = "opt/tidemill"
 PACKAGES, LIBRARY, REQUIREMENTS = f"{HOME}/packages", f"{HOME}/lib", f"{HOME}/requirements"
 COMMAND = ["python", "-m", "tidemill.functions.serve"]
-APPLICATION_LABEL = "dev.tidemill/application"
 
 
 @dataclass(frozen=True, slots=True)

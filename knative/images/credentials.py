@@ -98,16 +98,12 @@ def _ask(helper: str, registry: str) -> Credential | None:
     except subprocess.TimeoutExpired:
         raise ImageError(f"{program} gave no answer in {_HELPER_SECONDS} seconds") from None
     if done.returncode != 0:
-        return _not_found(done.stdout + done.stderr, program)
+        if "credentials not found" in done.stdout + done.stderr:
+            return None
+        raise ImageError(f"{program} failed", hint=f"run '{program} get' by hand to see why")
     try:
         found = json.loads(done.stdout)
         user, secret = str(found["Username"]), str(found["Secret"])
     except (ValueError, KeyError, TypeError):
         raise ImageError(f"{program} did not answer with a user and a secret") from None
     return Credential(identity_token=secret) if user == _TOKEN_USER else Credential(user, secret)
-
-
-def _not_found(said: str, program: str) -> None:
-    if "credentials not found" in said:
-        return
-    raise ImageError(f"{program} failed", hint=f"run '{program} get' by hand to see why")

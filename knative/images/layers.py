@@ -103,7 +103,7 @@ class _Digesting(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data) -> int:  # type: ignore[no-untyped-def,override]  # any buffer
+    def write(self, data) -> int:  # type: ignore[no-untyped-def]  # any buffer
         self._hash.update(data)
         self.size += len(data)
         self._target.write(data)

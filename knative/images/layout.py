@@ -5,11 +5,12 @@ Called by `tidemill image build --output`. The layers of the base are fetched fo
 
 from __future__ import annotations
 
+import io
 import os
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from ...errors import UsageError
 from . import oci, registry
@@ -27,17 +28,21 @@ def export(
 ) -> None:
     """Raises UsageError where something else is at `output`."""
     folder = output.suffix != ".tar"
-    if folder and output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        if not (output / "oci-layout").is_file():
-            raise UsageError(
-                f"{output} is there and is no OCI layout", hint="name a new folder, or a .tar file"
-            )
+    if folder and not _may_be_written(output):
+        what = f"{output} is there and is no OCI layout"
+        raise UsageError(what, hint="name a new folder, or a .tar file")
     blobs = list(_blobs(found, registries, store))
     index = oci.to_bytes(_index(found, name))
     if folder:
         _write_folder(output, blobs, index, store)
     else:
         _write_archive(output, blobs, index, store)
+
+
+def _may_be_written(folder: Path) -> bool:
+    if folder.is_dir():
+        return (folder / "oci-layout").is_file() or not any(folder.iterdir())
+    return not folder.exists()
 
 
 def _blobs(found: Descriptor, registries: Registries, store: Store) -> Iterator[Descriptor]:
@@ -80,23 +85,18 @@ def _link(source: Path, place: Path) -> None:
 
 
 def _write_archive(output: Path, blobs: list[Descriptor], index: bytes, store: Store) -> None:
-    with (
-        replacing(output) as file,
-        tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive,
-    ):
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in (("oci-layout", _VERSION), ("index.json", index)):
-                (Path(folder) / name).write_bytes(content)
-                _add(archive, Path(folder) / name, name)
+    with replacing(output) as file, tarfile.open(fileobj=file, mode="w") as archive:
+        for name, text in (("oci-layout", _VERSION), ("index.json", index)):
+            _add(archive, io.BytesIO(text), name, len(text))
         for blob in sorted({_place(blob): blob for blob in blobs}.values(), key=_place):
-            _add(archive, store.blob(blob.digest), _place(blob))
+            with store.blob(blob.digest).open("rb") as content:
+                _add(archive, content, _place(blob), blob.size)
 
 
-def _add(archive: tarfile.TarFile, file: Path, name: str) -> None:
+def _add(archive: tarfile.TarFile, content: IO[bytes], name: str, size: int) -> None:
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = file.stat().st_size, 0o644
-    with file.open("rb") as content:
-        archive.addfile(entry, content)
+    entry.size, entry.mode = size, 0o644
+    archive.addfile(entry, content)
 
 
 def _place(blob: Descriptor) -> str:

@@ -26,7 +26,7 @@ DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 MANIFESTS = (MANIFEST, DOCKER_MANIFEST)
 INDEXES = (INDEX, DOCKER_INDEX)
 BASE_NAME = "org.opencontainers.image.base.name"
-TITLE = "dev.tidemill/layer"  # only our layers have it
+TITLE = "tidemill.dev/layer"  # only our layers have it
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 
 # The bytes are the same in both worlds, only the names differ.

@@ -13,6 +13,7 @@ from .problems import Problems
 from .reading import Reader
 from .yaml import Node
 
+DEPENDENCY_TYPES = ("java-library",)
 _ARCHETYPE = ("id", "title", "labels", "description", "icon", "sections")
 _PARAMETER = ("name", "label", "description", "type", "subtype", "binding", "required", "default")
 
@@ -72,7 +73,7 @@ def _read_dependency(node: Node, problems: Problems) -> Dependency | None:
     reader = Reader(node, "a dependency", ("name", "url", "sha512sum", "type"), problems, at=node.at)
     name, url = reader.required_text("name"), reader.required_text("url")
     digest, kind = reader.required_text("sha512sum"), reader.required_text("type")
-    if kind is not None and kind != "java-library":
+    if kind is not None and kind not in DEPENDENCY_TYPES:
         at = (reader.get("type") or node).at
         problems.add(f"Unsupported type '{kind}' of a dependency", at, why="only java-library is known")
     if not (name and url and digest and kind):

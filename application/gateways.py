@@ -30,7 +30,7 @@ _KEYS = (
     *(key for keys in _OPTIONS.values() for key in keys),
     "events-topic",
 )
-_PROVIDERS = ("google", "github", "jwt", "http")
+PROVIDERS = ("google", "github", "jwt", "http")
 _NEEDED = {"google": "clientId", "http": "base-url"}
 
 
@@ -175,7 +175,7 @@ _ORIGINS = (
     ("valueFromParameters", "value-from-parameters"),
     ("valueFromAuthentication", "value-from-authentication"),
 )
-_HEADER_KEYS = ("key", *(key for keys in _ORIGINS for key in keys))
+HEADER_KEYS = ("key", *(key for keys in _ORIGINS for key in keys))
 
 
 def _read_headers(reader: Reader, problems: Problems, *, blank: str | None = None) -> tuple[Header, ...]:
@@ -185,7 +185,7 @@ def _read_headers(reader: Reader, problems: Problems, *, blank: str | None = Non
 
 def _read_header(node: Node, problems: Problems, blank: str | None) -> Header | None:
     """One entry. `blank` is what a message says of an empty one; None allows it."""
-    reader = Reader(node, "a header", _HEADER_KEYS, problems, at=node.at)
+    reader = Reader(node, "a header", HEADER_KEYS, problems, at=node.at)
     given = [(keys[-1], found) for keys in _ORIGINS if (found := reader.scalar(*keys))]
     if not given:
         problems.add(
@@ -212,9 +212,9 @@ def _read_authentication(node: Node | None, problems: Problems) -> Authenticatio
     test_mode = reader.boolean("allow-test-mode")
     if provider is None:
         return None
-    if provider not in _PROVIDERS:
-        why = f"there are {', '.join(_PROVIDERS)}"
-        at, hint = (reader.get("provider") or node).at, did_you_mean(provider, _PROVIDERS)
+    if provider not in PROVIDERS:
+        why = f"there are {', '.join(PROVIDERS)}"
+        at, hint = (reader.get("provider") or node).at, did_you_mean(provider, PROVIDERS)
         problems.add(f"the authentication provider '{provider}' is not known", at, why=why, hint=hint)
     needed = _NEEDED.get(provider)
     if needed and needed not in (configuration.entries if configuration else {}):

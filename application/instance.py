@@ -13,7 +13,7 @@ from .problems import Problems
 from .reading import Reader
 from .yaml import Node, plain
 
-_CLUSTERS: tuple[Cluster, ...] = ("embedded", "kafka", "pulsar", "pravega", "noop")
+CLUSTERS: tuple[Cluster, ...] = ("embedded", "kafka", "pulsar", "pravega", "noop")
 
 
 def read_instance(node: Node, problems: Problems) -> Instance | None:
@@ -29,7 +29,7 @@ def read_instance(node: Node, problems: Problems) -> Instance | None:
     if streaming.node:
         streaming.required("type")
     return Instance(
-        cluster=streaming.choice("type", _CLUSTERS) or "embedded",
+        cluster=streaming.choice("type", CLUSTERS) or "embedded",
         configuration=streaming.mapping("configuration"),
         compute=compute.choice("type", ("kubernetes", "none")) or "kubernetes",
         globals=reader.mapping("globals"),

@@ -21,8 +21,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("tidemill.cli.run:run", "Run an application on this machine, with an embedded broker."),
     "gateway": ("tidemill.cli.gateway:app", "List and use an application's gateways."),
     "verify": ("tidemill.cli.verify:verify", "Compare two topics per key: gaps, doubles, disorder."),
+    "app": ("tidemill.cli.app:app", "Deploy applications to Knative, look at them, change them, undo."),
+    "image": ("tidemill.cli.image:app", "Build an application's image and bring it to a registry."),
     "model": ("tidemill.cli.model:app", "Fetch and look after the embedded models."),
+    "agent": ("tidemill.cli.agent:app", "List the agent types, and describe one."),
 }
+
+LANGSTREAM = {"apps": "app"}  # its spelling -> ours
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    words[:1] = [LANGSTREAM.get(word, word) for word in words[:1]]
     try:
         return _run(words)
     except KeyboardInterrupt:

@@ -24,7 +24,7 @@ demo: models ## run examples/shop-assistant and ask it a question
 	$(BIN)/python examples/shop-assistant/demo.py
 
 test: models ## run the tests
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n 2 --dist loadfile
 
 test-kafka: models ## run the tests that need a real Kafka (KAFKA_BOOTSTRAP, else from Maven Central)
 	$(BIN)/python -m pytest tests/brokers/kafka -m kafka

@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import ConfigurationError
 from .unit import UnitSpec, read_unit
 
 JSON_SUFFIX = ".json"  # a secret's file whose value is not text
+_FILE = re.compile(r"(?!\.\.)[-._a-zA-Z0-9]{1,253}")  # as Kubernetes names the keys of a Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +69,40 @@ def _read_secret(folder: Path) -> dict[str, Any]:
     return values
 
 
+def secret_file(identity: str, key: str, value: Any) -> tuple[str, str]:
+    """Name and text of the file that holds a value. Raises ConfigurationError for a name it cannot have."""
+    plain = isinstance(value, str) and not key.endswith(JSON_SUFFIX)
+    name = key if plain else key + JSON_SUFFIX
+    if not _FILE.fullmatch(name) or "/" in identity or identity in (".", ".."):
+        raise ConfigurationError(
+            f"the key '{key}' of secret '{identity}' cannot be kept in a file",
+            hint="use letters, digits, '-', '_' and '.'",
+        )
+    return name, value if plain else json.dumps(value, sort_keys=True)
+
+
 def write_secrets(folder: Path, secrets: Mapping[str, Mapping[str, Any]]) -> None:
-    """What `read_secrets` reads, for the platform that mounts nothing; readable by the owner only."""
-    for identity, data in secrets.items():
-        place = folder / identity
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for key, value in data.items():
-            plain = isinstance(value, str) and not key.endswith(JSON_SUFFIX)
-            file = place / (key if plain else key + JSON_SUFFIX)
-            file.touch(mode=0o600)
-            file.write_text(value if plain else json.dumps(value))
+    """What `read_secrets` reads, for the platform that mounts nothing; readable by the owner only.
+    What is there and not in `secrets` is removed. Raises ConfigurationError."""
+    files = {
+        folder / identity / name: text
+        for identity, data in secrets.items()
+        for name, text in (secret_file(identity, key, value) for key, value in data.items())
+    }
+    folders = {folder / identity for identity in secrets}
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for place in folders:
+        place.mkdir(exist_ok=True)
+    for file, text in files.items():
+        part = file.with_name(f"..{file.name}")  # never read half-written
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600)
+        part.write_text(text)
+        part.replace(file)
+    for old in sorted(folder.rglob("*"), reverse=True):  # files before their folders
+        if old not in folders and old not in files:
+            old.rmdir() if old.is_dir() else old.unlink()
 
 
 def from_variables(variables: Mapping[str, str] = os.environ) -> Environment:

@@ -8,18 +8,15 @@ whoever holds the values (`render_secrets`). The form of the data is the one tha
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import ConfigurationError
-from ..functions.environment import JSON_SUFFIX
+from ..functions.environment import secret_file
 from . import names, objects
 
 # The dollar form, and LangStream's older one in braces.
 _REFERENCE = re.compile(r"(?:\$\{\s*|\{\{\{?\s*)secrets\.([^.}\s]+)")
-_FILE = re.compile(r"(?!\.\.)[-._a-zA-Z0-9]{1,253}")
 
 
 def referenced(*values: Any) -> tuple[str, ...]:
@@ -47,19 +44,10 @@ def render_secrets(
             **objects.kind("v1", "Secret"),
             "metadata": objects.metadata(names.of_secret(application, identity), application, namespace),
             "type": "Opaque",
-            "data": dict(_entry(identity, key, value) for key, value in sorted(secrets[identity].items())),
+            "data": {
+                name: base64.b64encode(text.encode()).decode()
+                for name, text in (secret_file(identity, *item) for item in sorted(secrets[identity].items()))
+            },
         }
         for identity in sorted(secrets)
     ]
-
-
-def _entry(identity: str, key: str, value: Any) -> tuple[str, str]:
-    plain = isinstance(value, str) and not key.endswith(JSON_SUFFIX)
-    file = key if plain else key + JSON_SUFFIX
-    if not _FILE.fullmatch(file):
-        raise ConfigurationError(
-            f"the key '{key}' of secret '{identity}' cannot be kept in a Kubernetes Secret",
-            hint="use letters, digits, '-', '_' and '.'",
-        )
-    text = value if plain else json.dumps(value, sort_keys=True)
-    return file, base64.b64encode(text.encode()).decode()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import stat
 from collections.abc import Iterator, Sequence
 from inspect import isawaitable
 from pathlib import Path
@@ -93,6 +95,22 @@ def test_outputs_carry_the_units_source_and_repeat_their_ids(tmp_path: Path) -> 
         assert to_record(output).value == "v"
 
     asyncio.run(scenario())
+
+
+def test_secrets_are_the_owners_alone_and_what_went_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    write_secrets(folder, {"s": {"n": 1, "old": "x"}, "t": {"u": "v"}})
+    write_secrets(folder, {"s": {"n": "1"}})
+    assert Environment(unit=tmp_path, secrets=folder).read_secrets() == {"s": {"n": "1"}}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "s" / "n").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("identity", "key"), [("s", "a/b"), ("s", ".."), ("../../s", "k"), ("..", "k")])
+def test_a_secret_is_never_written_outside_its_folder(tmp_path: Path, identity: str, key: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(key)):
+        write_secrets(tmp_path / "secrets", {identity: {key: "value"}})
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_a_secret_is_resolved_here_and_keeps_its_type(tmp_path: Path) -> None:

@@ -39,6 +39,13 @@ async def drain(broker: EmbeddedBroker) -> None:
         pass
 
 
+def test_the_folder_is_the_owners_alone(memory_folder: Path) -> None:
+    async def test(_: EmbeddedBroker) -> None:
+        assert (memory_folder / "new").stat().st_mode & 0o777 == 0o700
+
+    with_broker(memory_folder / "new", test)
+
+
 def test_a_folder_has_one_broker(memory_folder: Path) -> None:
     async def test(broker: EmbeddedBroker) -> None:
         with pytest.raises(StateInUse) as caught:

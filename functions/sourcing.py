@@ -22,7 +22,7 @@ from .outcome import Done, Failed, Result
 if TYPE_CHECKING:
     from .host import Host
 
-_NAMED = "tidemill-id"
+NAMED = "tidemill-id"  # the header by which a source names a record
 
 log = logging.getLogger("tidemill.source")
 
@@ -54,10 +54,10 @@ async def _take(host: Host, record: Record) -> None:
 def _origin(host: Host, record: Record) -> Event:
     """An event for what was read. Its id is fresh: a source that can name its records does so in
     the header `tidemill-id`, and then a record that is read again has the same id."""
-    named = record.header(_NAMED)
+    named = record.header(NAMED)
     if named is None:
         return to_event(record, id=uuid.uuid4().hex, source=host.unit.source)
-    headers = tuple(header for header in record.headers if header[0] != _NAMED)
+    headers = tuple(header for header in record.headers if header[0] != NAMED)
     return to_event(replace(record, headers=headers), id=str(named), source=host.unit.source)
 
 

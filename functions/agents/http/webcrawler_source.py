@@ -8,6 +8,7 @@ whose records were not safe yet is fetched again.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from ....errors import ConfigurationError
 from ....record import Record
 from ...api import Context, Declaration, Example
 from ...config import AgentConfig
+from ...sourcing import NAMED
 from ..storage._s3 import DEFAULT_BUCKET, DEFAULT_ENDPOINT, Bucket
 from ._client import MAX_BODY, Client, HttpError, read_bounded
 from ._frontier import Frontier, Reference, RobotsFile
@@ -94,11 +96,14 @@ class Crawler:
         self._client.start()
         self._store = _storage(self._config, self._context)
         await self._store.start()
-        if not self._frontier.restore(await self._store.load()):
+        known = self._frontier.restore(await self._store.load())
+        if not known:
             self._frontier.begin(_now())
         for url, file in self._frontier.robots.items():
             self._rules[origin_of(url)] = parse_robots(file.content.encode(), self._config.user_agent)
         self._sow()
+        if not known:
+            await self._save()  # when the round began is part of the records' names
 
     async def close(self) -> None:
         if self._unflushed:
@@ -151,6 +156,7 @@ class Crawler:
             frontier.begin(_now())
             self._rules.clear()
             self._sow()
+            await self._save()
             return
         await asyncio.sleep(_IDLE)
 
@@ -253,14 +259,19 @@ class Crawler:
             if not self._config.allow_non_html_contents:
                 self._frontier.done(url)
                 return ()
-            return [_page(url, kind, await read_bounded(response, url, MAX_BODY))]
+            return [self._page(url, kind, await read_bounded(response, url, MAX_BODY))]
         body = await _beginning(response)
         if not is_html(kind):
-            return [_page(url, kind, body)]
+            return [self._page(url, kind, body)]
         text = decoded(body, response.charset_encoding)
         if self._config.scan_html_documents:
             self._follow(reference, links(text, str(response.url)))
-        return [_page(url, kind, as_utf8(text))]
+        return [self._page(url, kind, as_utf8(text))]
+
+    def _page(self, url: str, content_type: str, content: bytes) -> Record:
+        """Read again in the same round, a page has the same name: a topic takes it once."""
+        name = hashlib.sha256(f"{self._frontier.started} {url}".encode()).hexdigest()[:32]
+        return Record(content, url, (("url", url), ("content_type", content_type), (NAMED, name)))
 
     def _follow(self, reference: Reference, found: Sequence[str]) -> None:
         for url in found:
@@ -276,10 +287,6 @@ class Crawler:
         if reference.type == "ROBOTS" and not again:
             # Who cannot say what is allowed is left alone (RFC 9309, 2.3.1.4).
             self._rules[origin_of(reference.url)] = NOTHING
-
-
-def _page(url: str, content_type: str, content: bytes) -> Record:
-    return Record(content, url, (("url", url), ("content_type", content_type)))
 
 
 async def _beginning(response: Response) -> bytes:

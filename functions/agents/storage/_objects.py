@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from ....record import Record
 from ...config import AgentConfig
+from ...sourcing import NAMED
 
 DEFAULT_EXTENSIONS = "pdf,docx,html,htm,md,txt"
 
@@ -87,4 +88,4 @@ class ObjectSource:
     def _identity(self, found: Listed) -> Sequence[tuple[str, str]]:
         """The same object read twice is one event; new content under an old name is another."""
         digest = hashlib.sha256("\0".join((self._place, *found)).encode()).hexdigest()
-        return (("tidemill-id", digest[:32]),)
+        return ((NAMED, digest[:32]),)

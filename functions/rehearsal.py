@@ -42,9 +42,9 @@ async def _play() -> None:
         working = loop.create_task(serve(unit, Environment(Path()), ours, ""))
         heard: list[Any] = []
         reader = frames.Reader(heard.append)
-        for messages in ([], *([_delivery(number)] for number in range(RECORDS)), [frames.AskInfo()]):
-            if messages:
-                await loop.sock_sendall(theirs, frames.encode(messages))
+        reader.feed(await loop.sock_recv(theirs, 65536))  # Hello
+        for message in (*map(_delivery, range(RECORDS)), frames.AskInfo()):
+            await loop.sock_sendall(theirs, frames.encode([message]))
             reader.feed(await loop.sock_recv(theirs, 65536))
         await loop.sock_sendall(theirs, frames.encode([frames.Stop()]))
         await working

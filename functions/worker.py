@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from .sourcing import run_source
 from .unit import UnitSpec
 
 DRAIN_SECONDS = 60.0
+HAND_BACK_SECONDS = 0.05  # a delivery that could not begin by then may find another worker
 
 log = logging.getLogger("tidemill.worker")
 
@@ -40,11 +42,14 @@ class Connection(asyncio.Protocol):
         self.lost = asyncio.get_running_loop().create_future()
         self.stop = asyncio.Event()
         self.host: Host | None = None
+        self.concurrency = 0
         self._reader = frames.Reader(self._receive)
         self._outgoing: list[frames.Message] = []
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._requests = 0
-        self._early: list[Any] = []
+        self._queue: deque[tuple[float, frames.Deliver]] = deque()
+        self._running = 0
+        self._handing_back: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -93,13 +98,39 @@ class Connection(asyncio.Protocol):
             self.stop.set()
 
     def _deliver(self, message: frames.Deliver) -> None:
-        fault("worker-before-handle")
+        """The dispatcher sends a little more than runs at a time, so that the next one is here already."""
         assert self.host is not None  # Hello, which asks for deliveries, is sent after the host's start
-        result = self.host.handle(frames.decode_event(message.blob), message.topic, message.timestamp)
+        if self._running < self.concurrency:
+            self._begin(message, self.host)
+            return
+        loop = asyncio.get_running_loop()
+        self._queue.append((loop.time(), message))
+        if self._handing_back is None:
+            self._handing_back = loop.call_later(HAND_BACK_SECONDS, self._hand_back)
+
+    def _hand_back(self) -> None:
+        """What has waited too long behind a slow record goes back unattempted."""
+        loop = asyncio.get_running_loop()
+        while self._queue and self._queue[0][0] <= loop.time() - HAND_BACK_SECONDS:
+            self.send(frames.Later(self._queue.popleft()[1].token, 0.0))
+        self._handing_back = (
+            loop.call_at(self._queue[0][0] + HAND_BACK_SECONDS, self._hand_back) if self._queue else None
+        )
+
+    def _begin(self, message: frames.Deliver, host: Host) -> None:
+        fault("worker-before-handle")
+        result = host.handle(frames.decode_event(message.blob), message.topic, message.timestamp)
         if isinstance(result, asyncio.Task):
-            result.add_done_callback(lambda task: self._answer(message.token, task.result()))
+            self._running += 1
+            result.add_done_callback(lambda task: self._ended(message.token, task.result(), host))
         else:
             self._answer(message.token, result)
+
+    def _ended(self, token: int, result: Result, host: Host) -> None:
+        self._running -= 1
+        self._answer(token, result)
+        while self._queue and self._running < self.concurrency:
+            self._begin(self._queue.popleft()[1], host)
 
     def _answer(self, token: int, result: Result) -> None:
         if isinstance(result, Done):
@@ -115,8 +146,8 @@ async def serve(unit: UnitSpec, environment: Environment, dispatcher: socket.soc
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_unix_connection(Connection, sock=dispatcher)
     host = Host(unit, environment, connection)
-    connection.host = host
     await host.start()
+    connection.host, connection.concurrency = host, host.concurrency
     connection.send(frames.Hello(host.unit.id, pass_code, os.getpid(), host.concurrency))
     work = _own_work(host)
     stopping = asyncio.ensure_future(connection.stop.wait())

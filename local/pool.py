@@ -1,9 +1,11 @@
 """The copies of one unit: starts and stops workers, and hands deliveries to them.
 
-Made by `platform.py`; it is the Subscriber of the unit's dispatchers. Invariants: a worker never
-holds more than it said it takes; when a worker dies, everything it held is delivered again. A record
-that was in hand when a worker died may have killed it, so it goes alone to the next worker, and only
-when that one dies too does it count as a failed attempt: neighbours are never blamed.
+Made by `platform.py`; it is the Subscriber of the unit's dispatchers. A worker that takes few records at
+a time, and is quick, gets some ahead, which makes batches of them; what it cannot begin soon it hands
+back. Invariants: no worker holds more than it said it takes, or `MOST_AHEAD`; when a worker dies,
+everything it held is delivered again. A record that was in hand when a worker died may have killed it,
+so it goes alone to the next worker, and only when that one dies too does it count as a failed attempt:
+neighbours are never blamed.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from .connections import Connection
 from .processes import Processes
 
 RESTART_DELAYS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds, by the number of quick ends in a row
+MOST_AHEAD = 16  # records that a worker may hold, if it takes fewer at a time
+QUICK_ANSWER = 0.02  # seconds from sending to the answer, for a worker to get more ahead
 QUICK_END = 10.0  # a worker that lived longer starts the row anew
 A_LITTLE = 1e-9  # load of a second in which records came and went: it adds no copy, but is no idleness
 
@@ -41,7 +45,8 @@ class Worker:
     pid: int = 0  # 0: being started
     connection: Connection | None = None
     room: int = 0  # how many records it takes at a time
-    held: dict[int, tuple[Delivery, Finish]] = field(default_factory=dict)
+    ahead: int = 0  # how many more it gets now
+    held: dict[int, tuple[Delivery, Finish, float]] = field(default_factory=dict)  # the loop's time last
     alone: bool = False  # reserved for one suspect
     stopping: bool = False
     ended: asyncio.Future[None] | None = None  # somebody waits for its end
@@ -50,7 +55,16 @@ class Worker:
     def free(self) -> int:
         if self.connection is None or self.stopping or self.alone:
             return 0
-        return self.room - len(self.held)
+        return self.room + self.ahead - len(self.held)
+
+    def learn(self, result: Result, seconds: float) -> None:
+        """One more ahead for a quick answer, none when it handed something back."""
+        if isinstance(result, Busy):
+            self.ahead = 0
+        elif seconds < QUICK_ANSWER:
+            self.ahead = max(0, min(self.ahead + 1, MOST_AHEAD - self.room))
+        else:
+            self.ahead //= 2
 
 
 class Pool:
@@ -93,13 +107,14 @@ class Pool:
     def send(self, deliveries: Sequence[Delivery], finished: Finish) -> None:
         """Hand deliveries to the workers that hold least."""
         batches: dict[str, tuple[Worker, list[frames.Message]]] = {}
+        now = asyncio.get_running_loop().time()
         for delivery in deliveries:
             stored = delivery.stored
             if self._suspected and stored[:3] in self._suspected:
                 self._suspects.append((delivery, finished))
                 continue
             worker = max(self.workers, key=lambda item: item.free)
-            worker.held[delivery.token] = (delivery, finished)
+            worker.held[delivery.token] = (delivery, finished, now)
             batches.setdefault(worker.pass_code, (worker, []))[1].append(_message(delivery))
         for worker, messages in batches.values():
             assert worker.connection is not None  # `free` is 0 without one, and capacity() was asked first
@@ -130,7 +145,8 @@ class Pool:
         held = worker.held.pop(token, None)
         if held is None:
             return
-        delivery, finished = held
+        delivery, finished, sent = held
+        worker.learn(result, asyncio.get_running_loop().time() - sent)
         if self._suspected:
             self._suspected.discard(delivery.stored[:3])
         worker.alone = False
@@ -149,7 +165,7 @@ class Pool:
         self.workers.remove(worker)
         self.infos.pop(worker.pid, None)
         blamed = len(worker.held) == 1 and worker.alone
-        for token, (delivery, finished) in worker.held.items():
+        for token, (delivery, finished, _) in worker.held.items():
             if blamed:
                 self._suspected.discard(delivery.stored[:3])
                 finished(token, Failed("the worker process ended while it held this record", "WorkerEnded"))
@@ -184,7 +200,7 @@ class Pool:
                 return
             delivery, finished = self._suspects.popleft()
             idle.alone = True
-            idle.held[delivery.token] = (delivery, finished)
+            idle.held[delivery.token] = (delivery, finished, asyncio.get_running_loop().time())
             assert idle.connection is not None
             idle.connection.send([_message(delivery)])
 

@@ -1,0 +1,100 @@
+"""Registries to talk to: one of the tests' own, and Debian's docker-registry for `make test-images`."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.image_registry import Contents, serving
+from support.image_world import World, put_base, reference
+
+from tidemill.knative.images.store import Store
+
+CONFIGURATION = """
+version: 0.1
+log: {{level: error}}
+storage: {{filesystem: {{rootdirectory: "{folder}"}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+def program(name: str) -> str:
+    """A program that these tests cannot do without: they say so and do not skip."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.fail(f"{name} is not installed: apt-get install docker-registry skopeo umoci buildah")
+    return found
+
+
+@contextmanager
+def debian_registry(folder: Path, more: str = "") -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    file = folder / "registry.yml"
+    file.write_text(CONFIGURATION.format(folder=folder / "data", port=port) + more)
+    command = [program("docker-registry"), "serve", str(file)]
+    with (folder / "registry.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        _until_up(f"http://127.0.0.1:{port}/")
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _until_up(url: str) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline, "docker-registry does not start"
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def contents() -> Contents:
+    return Contents()
+
+
+@pytest.fixture
+def own_registry(contents: Contents) -> Iterator[str]:
+    with serving(contents) as host:
+        yield host
+
+
+@pytest.fixture(params=["own", pytest.param("debian", marks=pytest.mark.images)])
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Each registry in turn."""
+    if request.param == "own":
+        yield request.getfixturevalue("own_registry")
+        return
+    folder = tmp_path / "debian"
+    folder.mkdir()
+    with debian_registry(folder) as found:
+        yield found
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Path:
+    folder = tmp_path / "app"
+    (folder / "python").mkdir(parents=True)
+    (folder / "pipeline.yaml").write_text("topics: [{name: a}]\n")
+    (folder / "python" / "mine.py").write_text("ANSWER = 41\n")
+    return folder
+
+
+@pytest.fixture
+def world(host: str, tmp_path: Path, application: Path) -> World:
+    base = put_base(reference(host, "library/python:3-slim"), tmp_path)
+    return World(Store(tmp_path / "cache"), application, base)

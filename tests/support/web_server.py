@@ -51,8 +51,8 @@ class Site:
 
 
 @contextmanager
-def site(pages: Mapping[str, Any] | None = None) -> Iterator[Site]:
-    found = Site()
+def site(pages: Mapping[str, Any] | None = None, found: Site | None = None) -> Iterator[Site]:
+    found = found or Site()
     found.pages.update(pages or {})
 
     class Handler(BaseHTTPRequestHandler):

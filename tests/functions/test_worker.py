@@ -62,17 +62,22 @@ def play(unit: UnitSpec, code: Path, scene: Callable[[Dispatcher], Awaitable[Non
         with theirs:
             dispatcher = Dispatcher(theirs)
             working = asyncio.create_task(serve(unit, Environment(Path(), code=code), ours, "pass"))
-            await scene(dispatcher)
+            playing = asyncio.ensure_future(scene(dispatcher))
+            await asyncio.wait([playing, working], return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                playing.cancel()
+                await working
+            await playing
             await dispatcher.say(frames.Stop())
             await working
 
     asyncio.run(main())
 
 
-def slow_unit(tmp_path: Path) -> UnitSpec:
+def slow_unit(tmp_path: Path, module: str) -> UnitSpec:
     (tmp_path / "python").mkdir()
-    (tmp_path / "python" / "slow_code.py").write_text(CODE)
-    configuration = {"className": "slow_code.Slow", "gate": str(tmp_path / "gate")}
+    (tmp_path / "python" / f"{module}.py").write_text(CODE)
+    configuration = {"className": f"{module}.Slow", "gate": str(tmp_path / "gate")}
     agent = AgentSpec(id="slow", type="python-processor", configuration=configuration)
     return UnitSpec(id="u", kind="processor", agents=(agent,), output="out")
 
@@ -89,7 +94,7 @@ def test_records_behind_a_slow_one_are_handed_back_and_it_ends(tmp_path: Path) -
         assert isinstance(ended, frames.Finished)
         assert ended.token == 1
 
-    play(slow_unit(tmp_path), tmp_path, scene)
+    play(slow_unit(tmp_path, "slow_one"), tmp_path, scene)
 
 
 def test_quick_records_are_all_processed_in_order(tmp_path: Path) -> None:
@@ -100,7 +105,7 @@ def test_quick_records_are_all_processed_in_order(tmp_path: Path) -> None:
         assert [answer.token for answer in answers] == list(range(8))
         assert all(isinstance(answer, frames.Finished) for answer in answers)
 
-    play(slow_unit(tmp_path), tmp_path, scene)
+    play(slow_unit(tmp_path, "slow_other"), tmp_path, scene)
 
 
 def test_the_rehearsal_plays_to_its_end() -> None:

@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from urllib.parse import quote
 from websockets.sync.client import connect
 
 from tidemill.brokers.embedded.reader import StateReader
+from tidemill.record import to_record
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"
@@ -120,10 +121,20 @@ class Shop:
             if time.monotonic() > deadline:
                 raise DemoFailed(f"the documents were not stored after {STORE_SECONDS} seconds")
             time.sleep(0.05)
+        if reasons := self.dead_letters():
+            listed = "".join(f"\n  {reason}" for reason in reasons)
+            raise DemoFailed(f"not all {expected} documents and reviews were stored:{listed}")
         searched = self.search(QUESTION)["searched"]
         if searched["documents"] != expected:
-            raise DemoFailed(f"{searched['documents']} of {expected} documents and reviews were stored")
+            raise DemoFailed(f"only {searched['documents']} of {expected} documents and reviews are stored")
         return searched["passages"]
+
+    def dead_letters(self) -> list[str]:
+        """Why documents and reviews were set aside."""
+        with StateReader(self.state) as reader:
+            stored = [*reader.events("documents-deadletter"), *reader.events("reviews-deadletter")]
+        letters = [to_record(letter.event()) for letter in stored]
+        return [f"{letter.key}: {letter.header('error-msg')}" for letter in letters]
 
     def wait_until_found(self, passage: str, since: float) -> float:
         """Milliseconds until retrieval finds a passage."""
@@ -132,9 +143,6 @@ class Shop:
                 return (time.monotonic() - since) * 1000
             time.sleep(0.005)
         raise DemoFailed(f"{passage} was not found within {FRESH_SECONDS} seconds")
-
-    def session(self, session: str) -> Session:
-        return Session(self, session)
 
     def stop(self) -> None:
         """Drain and end."""
@@ -185,7 +193,7 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self._opened.close()
 
-    def ask(self, question: str, show: Any = lambda text: None) -> Answer:
+    def ask(self, question: str, show: Callable[[str], None] = lambda text: None) -> Answer:
         """Ask, `show` the answer as it comes, and wait for its log record."""
         self._chat.send(json.dumps({"key": self._id, "value": question}))
         text, last = "", False
@@ -242,20 +250,8 @@ def running(folder: Path) -> Iterator[Shop]:
         shop.stop()
 
 
-def fetch_models() -> None:
-    """The embedded models' weights, where they are needed and missing."""
-    if os.environ.get("OPEN_AI_ACCESS_KEY") or os.environ.get("OPEN_AI_URL"):
-        return
-    listed = subprocess.run([*TIDEMILL, "model", "list", "-o", "json"], check=True, capture_output=True)
-    if not all(model["fetched"] for model in json.loads(listed.stdout)):
-        print("Fetching the embedded models (200 MB, once) …", flush=True)
-        if subprocess.run([*TIDEMILL, "model", "fetch"]).returncode:
-            raise DemoFailed("the embedded models could not be fetched")
-
-
 def demo(folder: Path) -> None:
     begun = time.monotonic()
-    fetch_models()
     print(f"Starting {NAME} with tidemill run …")
     with running(folder) as shop:
         print(f"  up after {_since(begun)}: gateway {shop.gateway}")
@@ -268,7 +264,7 @@ def demo(folder: Path) -> None:
         print(f"  sent {len(documents())} documents ({kinds}) and {len(reviews())} reviews as events")
         passages = shop.wait_until_stored(len(sent))
         print(f"  extracted, split, embedded and stored: {passages} passages after {_since(start)}")
-        with shop.session(uuid.uuid4().hex) as session:
+        with Session(shop, uuid.uuid4().hex) as session:
             model = _show(session).model
             print(f"Model: {model}. To use another endpoint:\n  {SWITCH}\n")
             fresh = json.loads((DATA / "fresh-review.json").read_text())
@@ -276,7 +272,8 @@ def demo(folder: Path) -> None:
             start = time.monotonic()
             shop.send_review(fresh)
             passage = f"{fresh['id']}#0"
-            print(f"  {passage} found by retrieval {shop.wait_until_found(passage, start):.0f} ms after it was sent")
+            freshness = shop.wait_until_found(passage, start)
+            print(f"  {passage} found by retrieval {freshness:.0f} ms after it was sent")
             again = _show(session)
             if passage not in [found["id"] for found in again.passages]:
                 raise DemoFailed(f"{passage} is not among the passages of the second answer")
@@ -330,7 +327,9 @@ def main() -> int:
             log = folder / "run.log"
             if log.exists():
                 lines = log.read_text(errors="replace").splitlines()[-40:]
-                print("The end of the run's log:", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
+                print(
+                    "The end of the run's log:", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr
+                )
             return 1
     return 0
 

@@ -15,7 +15,7 @@ from tidemill.brokers.embedded.reader import StateReader
 from tidemill.errors import NotFound
 from tidemill.record import to_record
 
-COUNT = 24
+COUNT = 16
 
 
 def application(folder: Path, kind: str, configuration: dict[str, object]) -> Path:

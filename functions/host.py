@@ -113,9 +113,12 @@ class Host:
         resolved = resolve_secrets(self.unit, self.environment)
         self.resources = resolved.services
         for spec in resolved.agents:
-            agent = self._make(spec)
-            self.agents.append((spec, agent))
-            await _optional(agent, "start")
+            try:
+                agent = self._make(spec)
+                self.agents.append((spec, agent))
+                await _optional(agent, "start")
+            except ConfigurationError as error:
+                raise _of_agent(error, spec) from error.__cause__
             self._place(spec, agent)
         self.started_at = _now()
 
@@ -129,9 +132,7 @@ class Host:
             config = found.config.model_validate(_stated(found.config, spec.configuration))
             return found.handler(config, HostContext(self, spec))
         except ValueError as error:  # pydantic's errors are ValueErrors
-            raise ConfigurationError(
-                f"agent '{spec.id}' ({spec.type}) cannot start: {_without_input(error)}", agent=spec.id
-            ) from None
+            raise ConfigurationError(_without_input(error)) from None
 
     def _place(self, spec: AgentSpec, agent: Any) -> None:
         kind = declaration(spec.type).kind
@@ -292,6 +293,14 @@ def _without_input(error: ValueError) -> str:
         return str(error)
     found = errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'configuration'}: {item['msg']}" for item in found)
+
+
+def _of_agent(error: ConfigurationError, spec: AgentSpec) -> ConfigurationError:
+    """The error with the agent's id, which not every agent says."""
+    if error.agent is not None:
+        return error
+    what = f"agent '{spec.id}' ({spec.type}) cannot start: {error.message}"
+    return ConfigurationError(what, agent=spec.id, hint=error.hint)
 
 
 async def _optional(agent: Any, method: str) -> None:

@@ -132,6 +132,13 @@ def test_a_secret_is_resolved_here_and_keeps_its_type(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_an_agent_that_cannot_start_is_named(tmp_path: Path) -> None:
+    wrong = {"schema-type": "text"}  # the agent finds it, not its model
+    with pytest.raises(ConfigurationError, match=r"^agent 'a' \(cast\) cannot start: .*'text'") as caught:
+        asyncio.run(host(tmp_path, "cast", wrong).start())
+    assert caught.value.agent == "a"
+
+
 def test_a_bad_configuration_names_the_agent_and_shows_no_value(tmp_path: Path) -> None:
     found = host(tmp_path, "text-splitter", {"chunk_size": "hush-hush"})
     with pytest.raises(ConfigurationError, match=r"agent 'a' \(text-splitter\).*chunk_size") as caught:

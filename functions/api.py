@@ -154,3 +154,6 @@ class Declaration:
     runs_on: str | None = None
     # How many records one copy of the agent takes at a time; None = the host's default.
     concurrency: int | None = None
+    # Libraries that it imports late and that start no thread: the parent of local workers imports
+    # them once, so that a fork has them.
+    preload: tuple[str, ...] = ()

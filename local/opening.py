@@ -6,6 +6,7 @@ which this run writes transactions: whoever starts again with it ends what the r
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -47,6 +48,8 @@ async def _kafka(
     from ..brokers.kafka import KafkaBroker
 
     properties = resolve(cluster.configuration.get("admin", {}), {"secrets": secrets})
+    # It tells of each attempt to connect, at length; what comes of them are errors of ours.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     lock = FolderLock(state)
     try:
         broker = await KafkaBroker.open(properties, identity=_identity(state))

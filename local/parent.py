@@ -68,6 +68,8 @@ def _obey(order: dict[str, Any], orders: socket.socket, children: set[int], own:
         _preload(order["modules"])
         signal.set_wakeup_fd(own[2], warn_on_full_buffer=False)  # the rehearsal's event loop took it
         _say(orders, {"ready": os.getpid()})
+    elif order["do"] == "import":
+        _import(order["modules"])
     elif order["do"] == "spawn":
         child = _start(order, own)
         children.add(child)
@@ -77,16 +79,21 @@ def _obey(order: dict[str, Any], orders: socket.socket, children: set[int], own:
 
 
 def _preload(modules: list[str]) -> None:
-    for module in modules:
-        try:
-            import_module(module)
-        except ImportError as error:  # the worker will say what is missing when it needs it
-            logging.getLogger("tidemill.parent").debug("not preloaded: %s", error)
+    _import(modules)
     if CAN_FORK:
         from ..functions.rehearsal import rehearse
 
         rehearse()
     gc.collect()
+    gc.freeze()
+
+
+def _import(modules: list[str]) -> None:
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError as error:  # the worker will say what is missing when it needs it
+            logging.getLogger("tidemill.parent").debug("not preloaded: %s", error)
     gc.freeze()
 
 

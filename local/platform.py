@@ -21,7 +21,7 @@ from ..errors import NotFound
 from ..functions.environment import write_secrets
 from ..functions.gateway.app import Gateway, gateway_app
 from ..functions.gateway.server import GatewayServer
-from ..functions.registry import AGENTS
+from ..functions.registry import AGENTS, declaration
 from ..knative.read import Manifests
 from ..triggers.delivery import Dispatcher
 from ..triggers.sharing import SharedDispatcher
@@ -62,7 +62,7 @@ class Platform:
         self._ingress_socket = bind(ingress_port, "--ingress-port")
         self.units: dict[str, RunningUnit] = {}
         self._pools: dict[str, Pool] = {}
-        self._processes = Processes(_modules(manifests), {})
+        self._processes = Processes(_modules(manifests), _libraries(manifests))
         self._listener: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._brokers: dict[str, str] = {}
@@ -212,10 +212,19 @@ def _short_folder(state: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="tidemill-"))
 
 
+def _types(manifests: Manifests) -> list[str]:
+    types = {agent.type for unit in manifests.units for agent in unit.spec().agents}
+    return sorted(name for name in types if name in AGENTS)
+
+
+def _libraries(manifests: Manifests) -> list[str]:
+    """What the application's agents import late, and the parent once for all of them."""
+    return sorted({module for name in _types(manifests) for module in declaration(name).preload})
+
+
 def _modules(manifests: Manifests) -> list[str]:
     """What the parent imports: the worker, and the modules of the application's agents."""
-    types = {agent.type for unit in manifests.units for agent in unit.spec().agents}
-    agents = sorted(f"tidemill.functions.{AGENTS[name].split(':')[0]}" for name in types if name in AGENTS)
+    agents = [f"tidemill.functions.{AGENTS[name].split(':')[0]}" for name in _types(manifests)]
     return ["uvloop", "tidemill.functions.worker", "tidemill.functions.placeholders", *agents]
 
 

@@ -35,9 +35,9 @@ class Parent:
 class Processes:
     """Starts workers through a parent process."""
 
-    def __init__(self, modules: Sequence[str], variables: Mapping[str, str]) -> None:
+    def __init__(self, modules: Sequence[str], libraries: Sequence[str] = ()) -> None:
         self._modules = list(modules)
-        self._variables = dict(variables)
+        self._libraries = list(libraries)
         self._ended: dict[int, Ended] = {}
         self._parent: Parent | None = None
         self._starting = asyncio.Lock()
@@ -63,7 +63,7 @@ class Processes:
         pass_code = variables["TIDEMILL_PASS"]
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         parent.spawning[pass_code] = (answer, ended)
-        _order(parent, {"do": "spawn", "pass": pass_code, "variables": {**self._variables, **variables}})
+        _order(parent, {"do": "spawn", "pass": pass_code, "variables": dict(variables)})
         return await answer
 
     def kill(self, pid: int) -> None:
@@ -94,6 +94,7 @@ class Processes:
         reader, writer = await asyncio.open_connection(sock=ours)
         parent = Parent(process, reader, writer, asyncio.get_running_loop().create_future())
         _order(parent, {"do": "preload", "modules": self._modules})
+        _order(parent, {"do": "import", "modules": self._libraries})  # nobody waits for these
         task = asyncio.create_task(self._listen(parent))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

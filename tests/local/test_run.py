@@ -157,7 +157,7 @@ def test_a_unit_goes_to_sleep_and_wakes(run: Run) -> None:
     wait_for_values(run, "out", {"one!"})
     (worker,) = run.workers()
     run.wait_for(lambda: run.workers() == [], "the unit's sleep", 30)
-    assert not Path(f"/proc/{worker}").exists()
+    run.wait_for(lambda: not Path(f"/proc/{worker}").exists(), "the end of its process", 5)
     publish(run, "words", "two")
     wait_for_values(run, "out", {"two!"})
     assert run.stop() == 0

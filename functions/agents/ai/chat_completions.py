@@ -11,7 +11,7 @@ from ....record import Record
 from ...api import Context, Declaration, Example
 from ...templates import compile_template, without_legacy_braces
 from ._completions import CompletionConfig, Completions, Piece
-from ._services import AI_TYPES
+from ._services import AI_TYPES, LIBRARIES
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -60,6 +60,7 @@ AGENT = Declaration(
     config=ChatCompletionsConfig,
     handler=ChatCompletions,
     extra="ai",
+    preload=LIBRARIES,
     topic_fields=("stream-to-topic",),
     resource_fields={"ai-service": AI_TYPES},
     uses_ai=True,

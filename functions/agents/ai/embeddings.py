@@ -20,7 +20,7 @@ from ...expressions import compile_expression
 from ...expressions.values import Value
 from ...templates import compile_template, template_scope, without_legacy_braces
 from ...transforms import Transform, TransformConfig
-from ._services import AI_TYPES, Model, choose
+from ._services import AI_TYPES, LIBRARIES, Model, choose
 
 MAX_INPUTS = 2048  # texts in one call: OpenAI's bound
 
@@ -129,6 +129,7 @@ AGENT = Declaration(
     config=EmbeddingsConfig,
     handler=Embeddings,
     extra="ai",
+    preload=LIBRARIES,
     resource_fields={"ai-service": AI_TYPES},
     uses_ai=True,
     example=Example(

@@ -10,7 +10,7 @@ from ...api import Context, Declaration, Example
 from ...context import TransformContext, write_field
 from ...templates import compile_template
 from ._completions import Answer, CompletionConfig, Completions, Piece
-from ._services import AI_TYPES
+from ._services import AI_TYPES, LIBRARIES
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -64,6 +64,7 @@ AGENT = Declaration(
     config=TextCompletionsConfig,
     handler=TextCompletions,
     extra="ai",
+    preload=LIBRARIES,
     topic_fields=("stream-to-topic",),
     resource_fields={"ai-service": AI_TYPES},
     uses_ai=True,

@@ -75,7 +75,7 @@ def _throughput(report: Report, found: dict[str, list[dict[str, float]]]) -> Non
     syncs = [result["sync"] * 1000 for results in found.values() for result in results]
     report.note("P2: µs is CPU per event of everything together: broker, dispatchers, agents and feeder.")
     report.note(
-        f"    fdatasync was {min(syncs):.2f} to {max(syncs):.2f} ms; above 1 ms the disk decides for every stack."
+        f"    fdatasync was {min(syncs):.2f} to {max(syncs):.2f} ms; above 1 ms the disk decides for all."
     )
 
 

@@ -42,6 +42,9 @@ bench: $(STAMP) ## measure against the peers, each in its own environment
 vectors: $(STAMP) ## compare with golden results: make vectors DIR=folder
 	$(BIN)/python tests/vectors.py $(DIR)
 
+test-images: $(STAMP) ## build images, push them to a real registry, start one as a container
+	$(BIN)/python -m pytest tests/knative/images -m images
+
 nightly: models ## all tests, the slow ones too
 	$(BIN)/python -m pytest tests -m 'slow or not slow'
 

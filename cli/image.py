@@ -6,6 +6,7 @@ stderr.
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -62,7 +63,7 @@ def build(
         base=stand_on,
         platforms=_platforms(platform),
         needs=partial(runtime.runtime, extras),
-        python=python,
+        python=_minor(python),
         refresh=refresh,
     )
     registries, store = Registries(insecure=insecure), user_store()
@@ -108,6 +109,12 @@ def _platforms(text: str) -> tuple[Platform, ...]:
     if not found:
         raise UsageError("--platform names no platform", hint=f"one of {', '.join(_OFFERED)}")
     return tuple(Platform(*part.split("/")) for part in found)
+
+
+def _minor(python: str | None) -> str | None:
+    if python is not None and not re.fullmatch(r"\d+\.\d+", python):
+        raise UsageError(f"'{python}' is no version of Python as --python takes it", hint="as 3.11")
+    return python
 
 
 def _refuse_alpine(base: references.Reference) -> None:

@@ -81,7 +81,7 @@ def _build_one(options: BuildOptions, base: Base, store: Store, report: Callable
 
 
 def _shown(layer: Layer) -> str:
-    return f"{layer.title}: {layer.descriptor.size / 1e6:.1f} MB, {layer.descriptor.digest[:19]}"
+    return f"{layer.title}: {oci.size_words(layer.descriptor.size)}, {layer.descriptor.digest[:19]}"
 
 
 def _recipes(options: BuildOptions, base: Base, store: Store) -> Iterator[Recipe]:

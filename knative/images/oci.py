@@ -93,6 +93,11 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+def size_words(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
 def with_layers(
     base: Document, layers: Sequence[Layer], variables: Mapping[str, str], settings: Document
 ) -> Document:

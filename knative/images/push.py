@@ -93,7 +93,7 @@ def _bring(work: _Push, found: Descriptor, base: Reference | None) -> str:
             return f"mounted from {base.repository}"
         registry.fetch_blob(work.registries, base, found, work.store)
     registry.upload(work.registries, work.target, found, work.store.blob(found.digest))
-    return f"pushed, {found.size / 1e6:.1f} MB"
+    return f"pushed, {oci.size_words(found.size)}"
 
 
 def _put(work: _Push, found: Descriptor, version: str) -> None:

@@ -32,7 +32,9 @@ class Contents:
     read_only: bool = False
     failures: list[int] = field(default_factory=list)  # statuses of the next answers
     redirect_blobs_to: str | None = None
-    truncate: int = 0  # how many blob answers are cut short
+    damaged: int = 0  # how many blob answers have a wrong byte
+    allowed: int | None = None  # how many requests are still served
+    fail_patch: int = 0  # which chunk from now on fails, once
     blobs: dict[str, dict[str, bytes]] = field(default_factory=dict)  # repository → digest → content
     manifests: dict[str, dict[str, tuple[str, bytes]]] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
@@ -60,7 +62,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.serve()
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 (names that http.server looks for)
 
     def serve(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -73,6 +75,10 @@ class Handler(BaseHTTPRequestHandler):
     def route(self) -> None:
         if self.address.path == "/token":
             return self.token()
+        if self.contents.allowed is not None:
+            self.contents.allowed -= 1
+            if self.contents.allowed < 0:
+                return self.reply(503)
         if self.contents.failures:
             return self.reply(self.contents.failures.pop(0), headers={"Retry-After": "0"})
         if self.address.path.startswith("/elsewhere/"):
@@ -164,8 +170,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "GET" and self.contents.redirect_blobs_to:
             place = f"{self.contents.redirect_blobs_to}/elsewhere/{self.repository}/{self.name}"
             return self.reply(307, headers={"Location": place})
-        if self.command == "GET" and self.contents.truncate:
-            self.contents.truncate -= 1
+        if self.command == "GET" and self.contents.damaged:
+            self.contents.damaged -= 1
             content = content[:-1] + b"?"
         return self.reply(200, content)
 
@@ -184,6 +190,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.name not in self.contents.uploads:
             return self.refuse(404, "BLOB_UPLOAD_UNKNOWN")
         if self.command == "PATCH":
+            self.contents.fail_patch -= 1
+            if self.contents.fail_patch == 0:
+                return self.reply(502)
             start = int(self.headers["Content-Range"].split("-")[0])
             if start != len(self.contents.uploads[self.name]):
                 return self.refuse(416, "BLOB_UPLOAD_INVALID")

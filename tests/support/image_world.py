@@ -40,7 +40,7 @@ def put_base(
 ) -> Reference:
     """A base image in a registry, as an index if it has several platforms. Pinned."""
     client, store = client or registries(), Store(scratch / "base-store")
-    chosen = settings or {"Env": ["PATH=/usr/bin", f"PYTHON_VERSION={HERE}.9"]}
+    chosen = settings if settings is not None else {"Env": ["PATH=/usr/bin", f"PYTHON_VERSION={HERE}.9"]}
     layer = layers.make(layers.Recipe("base", target.name, fill), store)
     made = [(_manifest(layer, platform, dict(chosen), store), platform) for platform in platforms]
     registry.upload(client, target, layer.descriptor, store.blob(layer.descriptor.digest))

@@ -15,6 +15,7 @@ import pytest
 from support.image_registry import Contents, serving
 from support.image_world import World, put_base, reference
 
+from tidemill.knative.images import runtime
 from tidemill.knative.images.store import Store
 
 CONFIGURATION = """
@@ -95,6 +96,17 @@ def application(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def world(host: str, tmp_path: Path, application: Path) -> World:
+def small_tidemill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands for the whole package, which takes seconds to compile."""
+    folder = tmp_path / "tidemill"
+    folder.mkdir()
+    for name in ("__init__.py", "record.py", "py.typed"):
+        (folder / name).write_text("")
+    monkeypatch.setattr(runtime, "PACKAGE", folder)
+    return folder
+
+
+@pytest.fixture
+def world(host: str, tmp_path: Path, application: Path, small_tidemill: Path) -> World:
     base = put_base(reference(host, "library/python:3-slim"), tmp_path)
     return World(Store(tmp_path / "cache"), application, base)

@@ -44,7 +44,8 @@ def tree(tmp_path: Path) -> Path:
 def test_files_are_hash_based_unchecked_and_name_the_image(tree: Path) -> None:
     assert bytecode.compile_tree(tree, find_interpreter(HERE)) == []
     found = compiled(tree)
-    assert set(found) == {f"opt/package/__pycache__/{n}.{sys.implementation.cache_tag}.pyc" for n in ("one", "two")}
+    tag = sys.implementation.cache_tag
+    assert set(found) == {f"opt/package/__pycache__/{name}.{tag}.pyc" for name in ("one", "two")}
     for name, content in found.items():
         assert content[:4] == importlib.util.MAGIC_NUMBER
         assert int.from_bytes(content[4:8], "little") == 0b01, name  # hash-based, and not to be checked

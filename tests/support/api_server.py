@@ -112,15 +112,15 @@ class Entry:
 
 
 class ApiServer:
-    """Objects in memory behind HTTP on this machine. `before` sees every request, `calls` keeps them."""
+    """Objects in memory behind HTTP on this machine. `before` and `after` see every request."""
 
     def __init__(self, *, token: str | None = None, kinds: tuple[Kind, ...] = KINDS) -> None:
         self.kinds = kinds
         self.token = token
         self.entries: dict[Address, Entry] = {}
         self.log: list[tuple[int, str, Address, Object]] = []
-        self.calls: list[tuple[str, str, str]] = []  # method, plural, name
         self.before: Callable[[Request], None] = lambda request: None
+        self.after: Callable[[Request], None] = lambda request: None
         self.admit: Callable[[Object, Object | None], None] = lambda new, old: None
         self.settle: Callable[[ApiServer, Object], None] = lambda server, found: None
         self._version = 0
@@ -208,16 +208,20 @@ class ApiServer:
 
     def answer(self, request: Request) -> Object:
         with self._changed:
-            self.calls.append((request.method, request.kind.plural, request.name or ""))
             self.before(request)
-            if request.method == "GET":
-                return self.list(request) if request.name is None else self._entry(request.address).shown()
-            return {
+            answers = {
+                "GET": self._read,
                 "POST": self._create,
                 "PUT": self._replace,
                 "PATCH": self._patch,
                 "DELETE": self._delete,
-            }[request.method](request)
+            }
+            answer = answers[request.method](request)
+            self.after(request)
+            return answer
+
+    def _read(self, request: Request) -> Object:
+        return self.list(request) if request.name is None else self._entry(request.address).shown()
 
     def _entry(self, address: Address) -> Entry:
         entry = self.entries.get(address)

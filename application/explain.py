@@ -59,7 +59,7 @@ _ORDER = {
 }
 _EFFECT = {
     "embedded": "once, on output topics and per-key state",
-    "kafka": "once where Kafka transactions are on, else at least once",
+    "kafka": "once, on output topics, for readers of committed records; no per-key state",
     "knative": "at least once; a repeated event has the same id",
 }
 

@@ -145,6 +145,11 @@ class SharedBroker(Broker, Protocol):
 
     async def leave(self, group: str, topic: str) -> None: ...
 
+    async def resume(self, group: str, topic: str, partition: int) -> Progress:
+        """How far the group is. A failed commit has all later ones of its partition refused until this
+        is called: none may overtake one that will be repeated."""
+        ...
+
 
 class PlatformBroker(Broker, Protocol):
     """What a platform asks beyond that."""

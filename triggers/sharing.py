@@ -25,7 +25,7 @@ log = logging.getLogger("tidemill.delivery")
 class OnePartition(Broker):
     """A broker of which one topic has events in one partition only: the others stay silent."""
 
-    def __init__(self, broker: Broker, topic: str, partition: int) -> None:
+    def __init__(self, broker: SharedBroker, topic: str, partition: int) -> None:
         self._broker, self._topic, self._partition = broker, topic, partition
 
     async def wait(self, topic: str, partition: int, offset: int) -> None:
@@ -40,9 +40,10 @@ class OnePartition(Broker):
         return [one if number == self._partition else (0, 0) for number, one in enumerate(found)]
 
     async def progress(self, group: str, topic: str) -> Sequence[Progress]:
-        found = await self._broker.progress(group, topic)
         nothing = Progress(0, frozenset())
-        return [one if number == self._partition else nothing for number, one in enumerate(found)]
+        found = [nothing] * len(self._broker.bounds(topic))
+        found[self._partition] = await self._broker.resume(group, topic, self._partition)
+        return found
 
     async def create_topic(self, topic: TopicConfig) -> bool:
         return await self._broker.create_topic(topic)

@@ -65,7 +65,7 @@ class KafkaBroker(SharedBroker):
 
     def __init__(self, arguments: Mapping[str, Any], identity: str) -> None:
         """Called by `open`."""
-        self._arguments = arguments
+        self._arguments, self._client_id = arguments, f"tidemill-{identity}"
         self._topics = Topics(arguments)
         self._partitions: dict[str, int] = {}
         self._configs: dict[str, Mapping[str, str]] = {}
@@ -140,8 +140,9 @@ class KafkaBroker(SharedBroker):
         self._tail.drop(name)
         self._pages.forget(name)
         with self._ledger.lock:
-            for share in [share for share in self._ledger.finished if share[1] == name]:
-                del self._ledger.finished[share]
+            ours = [share for share in self._ledger.finished if share[1] == name]
+        for share in ours:
+            self._ledger.forget(share)
         for one in self._logs.pop(name, ()):
             one.arrival.set()
 
@@ -384,7 +385,17 @@ class KafkaBroker(SharedBroker):
         await self._known(topic)
         if (group, topic) in self._members:
             raise ConfigurationError(f"the group '{group}' is joined on the topic '{topic}' already")
-        self._members[group, topic] = Membership(self._arguments, group, topic, member, self._ledger)
+        await self._committer.submit([])  # the run before us may have died in a transaction
+        await self._in_thread(self._topics.remove_members, group, self._client_id)
+        self._members[group, topic] = Membership(
+            self._arguments, self._client_id, group, topic, member, self._ledger
+        )
+
+    async def resume(self, group: str, topic: str, partition: int) -> Progress:
+        share = group, topic, partition
+        with self._ledger.lock:
+            self._ledger.broken.discard(share)
+        return await self._progress(share)
 
     async def leave(self, group: str, topic: str) -> None:
         member = self._members.get((group, topic))

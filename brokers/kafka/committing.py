@@ -41,11 +41,18 @@ class Ending(NamedTuple):
 
 
 class Ledger:
-    """How far groups are, as Kafka has it. `lock` is held by whoever looks into `finished`."""
+    """How far the groups that we joined are, as Kafka has it. After a commit that failed, a share is
+    `broken`: a later commit must not overtake one that will be repeated. `lock` guards both."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.finished: dict[Share, Finished] = {}
+        self.broken: set[Share] = set()
+
+    def forget(self, share: Share) -> None:
+        with self.lock:
+            self.finished.pop(share, None)
+            self.broken.discard(share)
 
 
 class Committer(Batches[Sequence[Ending]]):
@@ -75,10 +82,19 @@ class Committer(Batches[Sequence[Ending]]):
                 shares[ending.share].append(ending)
             waiting = _Waiting(call, len(shares))
             if not shares:
-                call.answer(None)
+                self._begin(call)
             parts += [_Part(waiting, share, endings) for share, endings in shares.items()]
         self._held = []
         self._write(parts, together=True)
+
+    def _begin(self, call: Call[Sequence[Ending]]) -> None:
+        """A call without endings asks for no more than the end of what an earlier run left open."""
+        try:
+            self._made()
+            call.answer(None)
+        except Exception as error:
+            self._discard()
+            call.refuse(unavailable(error))
 
     def _write(self, parts: Sequence[_Part], *, together: bool) -> None:
         """All in one transaction; when that fails, one for each group."""
@@ -113,18 +129,16 @@ class Committer(Batches[Sequence[Ending]]):
         self._refuse(parts, unavailable(error))
 
     def _refuse(self, parts: Sequence[_Part], error: Exception) -> None:
+        with self._ledger.lock:
+            self._ledger.broken |= {part.share for part in parts} & self._ledger.finished.keys()
         for part in parts:
             part.waiting.fail(error)
 
     # --- one transaction --------------------------------------------------------------------------
 
     def _transact(self, parts: Sequence[_Part]) -> None:
-        members = {share: self._member_of(share) for share in {part.share for part in parts}}
-        lost = [part for part in parts if members[part.share] is None]
-        for part in lost:
-            part.waiting.fail(BrokerUnavailable(f"partition {part.share[2]} of {part.share[1]} was given up"))
-        parts = [part for part in parts if members[part.share] is not None]
-        states = {share: self._state(share) for share, member in members.items() if member is not None}
+        parts, members = self._ours(parts)
+        states = {share: self._state(share) for share in members}
         choice = _choose(parts, states)
         if choice.endings:
             self._send(choice.endings, states, members)
@@ -136,6 +150,22 @@ class Committer(Batches[Sequence[Ending]]):
         self._held += choice.held
         for part in choice.written:
             part.waiting.succeed()
+
+    def _ours(self, parts: Sequence[_Part]) -> tuple[list[_Part], dict[Share, Any]]:
+        """The parts whose share we hold, and who we are to their groups; the others are refused."""
+        members = {share: self._member_of(share) for share in {part.share for part in parts}}
+        with self._ledger.lock:
+            broken = self._ledger.broken & members.keys()
+        kept = []
+        for part in parts:
+            group, topic, partition = part.share
+            if members[part.share] is None:
+                part.waiting.fail(BrokerUnavailable(f"{group} gave up partition {partition} of {topic}"))
+            elif part.share in broken:
+                part.waiting.fail(BrokerUnavailable("a commit before this one failed"))
+            else:
+                kept.append(part)
+        return kept, {part.share: members[part.share] for part in kept}
 
     def _state(self, share: Share) -> Finished:
         with self._ledger.lock:

@@ -20,7 +20,7 @@ from .finished import Finished, read_finished
 
 log = logging.getLogger("tidemill.kafka")
 
-SESSION_MS = 15_000  # a process that says nothing for that long has lost its partitions
+SESSION_MS = 10_000  # a process that says nothing for that long has lost its partitions
 GIVE_UP_SECONDS = 8.0  # of it, for lanes to end; the client is silent meanwhile
 _POLL_MS = 100
 
@@ -29,10 +29,17 @@ class Membership:
     """One group on one topic."""
 
     def __init__(
-        self, arguments: Mapping[str, Any], group: str, topic: str, listener: GroupMember, ledger: Ledger
+        self,
+        arguments: Mapping[str, Any],
+        client_id: str,
+        group: str,
+        topic: str,
+        listener: GroupMember,
+        ledger: Ledger,
     ) -> None:
         self.group, self.topic = group, topic
-        self._arguments, self._listener, self._ledger = arguments, listener, ledger
+        self._arguments = {**arguments, "client_id": client_id}
+        self._listener, self._ledger = listener, ledger
         self._loop = asyncio.get_running_loop()
         self._owned: set[int] = set()  # that the dispatcher has
         self._assigned: set[int] = set()  # that Kafka gave us
@@ -122,9 +129,8 @@ class Membership:
 
     def _forget(self, partitions: Collection[int]) -> None:
         self._owned.difference_update(partitions)
-        with self._ledger.lock:
-            for partition in partitions:
-                self._ledger.finished.pop(self.share(partition), None)
+        for partition in partitions:
+            self._ledger.forget(self.share(partition))
 
     def _begin_new(self) -> None:
         from kafka import TopicPartition

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from ...errors import ConfigurationError
 
+_BOOTSTRAP_MS = 15_000  # until a cluster that does not answer is given up
 _PLAIN = {
     "client.id": "client_id",
     "security.protocol": "security_protocol",
@@ -60,7 +61,11 @@ def client_options(properties: Mapping[str, Any]) -> ClientOptions:
     if not servers:
         raise ConfigurationError("the Kafka cluster has no 'bootstrap.servers' among its admin properties")
     listed = servers if isinstance(servers, list) else str(servers).split(",")
-    arguments: dict[str, Any] = {"bootstrap_servers": [server.strip() for server in listed]}
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": [server.strip() for server in listed],
+        "bootstrap_timeout_ms": _BOOTSTRAP_MS,
+        "reconnect_backoff_max_ms": 1_000,
+    }
     notes = []
     for name, value in properties.items():
         if name in _PLAIN:

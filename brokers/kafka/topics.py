@@ -62,6 +62,15 @@ class Topics:
             found = self._admin().describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
         return _flat(found)
 
+    def remove_members(self, group: str, client_id: str) -> None:
+        """Members that a dead process left: nobody else has its client id."""
+        from kafka.admin import MemberToRemove
+
+        with self._lock:
+            members = self._admin().describe_groups([group])[group].get("members") or []
+            left = [MemberToRemove(one["member_id"]) for one in members if one["client_id"] == client_id]
+            self._admin().remove_group_members(group, left)
+
     def close(self) -> None:
         with self._lock:
             if self._made is not None:

@@ -39,7 +39,7 @@ listeners={listeners},CONTROLLER://127.0.0.1:{controller}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
-listener.name.sasl_plaintext.plain.sasl.jaas.config={plain} required user_alice="wonder\\\\"land";
+listener.name.sasl_plaintext.plain.sasl.jaas.config={plain} required user_alice="wonderland";
 listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config={scram} required;
 log.dirs={logs}
 auto.create.topics.enable=false

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from .config import ExpressionText
 from .context import TransformContext, write_field
 from .expressions import Expression, Scope, compile_expression
 from .expressions.values import Value
@@ -21,7 +22,7 @@ class FieldConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     name: str
-    expression: str
+    expression: ExpressionText
 
 
 class Fields:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from ..record import Record
 from .api import Results
-from .config import AgentConfig
+from .config import AgentConfig, ExpressionText
 from .context import TransformContext, open_record
 from .expressions import Expression, compile_expression
 
@@ -24,7 +24,7 @@ AsyncStep: TypeAlias = Callable[[TransformContext], Awaitable[None]]
 class TransformConfig(AgentConfig):
     """`when`: the step runs on a record only if this expression is true."""
 
-    when: str | None = None
+    when: ExpressionText | None = None
 
     def condition(self) -> Expression | None:
         """The compiled `when`. Raises ExpressionError if it is no expression."""

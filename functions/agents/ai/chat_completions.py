@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ....record import Record
 from ...api import Context, Declaration, Example
+from ...config import TemplateText
 from ...templates import compile_template, without_legacy_braces
 from ._completions import CompletionConfig, Completions, Piece
 from ._services import AI_TYPES, LIBRARIES
@@ -23,7 +24,7 @@ class MessageConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     role: str = "user"
-    content: str
+    content: TemplateText
 
 
 class ChatCompletionsConfig(CompletionConfig):

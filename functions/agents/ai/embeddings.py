@@ -15,6 +15,7 @@ from ....errors import ConfigurationError, RecordError
 from ....record import Record
 from ...api import Context, Declaration, Example
 from ...batching import BatchExecutor
+from ...config import ExpressionText, TemplateText
 from ...context import TransformContext, write_field
 from ...expressions import compile_expression
 from ...expressions.values import Value
@@ -31,9 +32,9 @@ class EmbeddingsConfig(TransformConfig):
     """`flush-interval` in milliseconds, 0: no batches. The last three are for other providers."""
 
     model: str = "text-embedding-ada-002"
-    text: str
+    text: TemplateText
     embeddings_field: str
-    loop_over: str | None = None
+    loop_over: ExpressionText | None = None
     batch_size: int = 10
     flush_interval: int = 0
     concurrency: int = 4

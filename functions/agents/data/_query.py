@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ....errors import ConfigurationError
 from ...api import Context
+from ...config import ExpressionText
 from ...context import TransformContext, write_field
 from ...expressions import Expression, Scope, compile_expression, empty_scope
 from ...transforms import Transform, TransformConfig
@@ -24,12 +25,12 @@ _OF_ITEM = ("record.", "fn:now")
 class QueryConfig(TransformConfig):
     datasource: str
     query: str
-    fields: tuple[str, ...] = ()
+    fields: tuple[ExpressionText, ...] = ()
     output_field: str
     only_first: bool = False
     mode: Literal["query", "execute"] = "query"
     generated_keys: tuple[str, ...] = ()
-    loop_over: str | None = None
+    loop_over: ExpressionText | None = None
 
 
 class Query(Transform):

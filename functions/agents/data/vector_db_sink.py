@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from ....errors import ConfigurationError
 from ....record import Record
 from ...api import Context, Declaration, Example
-from ...config import AgentConfig, kebab
+from ...config import AgentConfig, ExpressionText, kebab
 from ...context import open_record
 from ...expressions import Expression, Scope, compile_expression
 from ...unit import ResourceSpec
@@ -25,7 +25,7 @@ class ColumnConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=kebab, coerce_numbers_to_str=True)
 
     name: str
-    expression: str
+    expression: ExpressionText
     primary_key: bool = False
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from ....record import Record
 from ...api import Context, Declaration, Example, Results, Routed
-from ...config import AgentConfig
+from ...config import AgentConfig, ExpressionText
 from ...context import open_record
 from ...expressions import compile_expression
 
@@ -18,7 +18,7 @@ class RouteConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    when: str
+    when: ExpressionText
     destination: str | None = None
     action: Literal["dispatch", "drop"] = "dispatch"
 

@@ -15,7 +15,7 @@ from typing import Any
 from ....errors import RecordError
 from ....record import Record
 from ...api import Context, Declaration, Example, Results, Routed
-from ...config import AgentConfig
+from ...config import AgentConfig, ExpressionText
 from ...context import TransformContext, open_record, write_field
 from ...expressions import UnresolvedProperty, compile_expression
 
@@ -25,8 +25,8 @@ _WORD = re.compile(r"\w")
 class FlareConfig(AgentConfig):
     """The last five tune the search; LangStream knows them, but lets nobody set them."""
 
-    tokens_field: str
-    logprobs_field: str
+    tokens_field: ExpressionText
+    logprobs_field: ExpressionText
     loop_topic: str
     retrieve_documents_field: str
     min_prob: float = 0.2

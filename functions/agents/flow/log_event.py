@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ....errors import RecordError
 from ....record import Record
 from ...api import Context, Declaration, Example, Results
+from ...config import TemplateText
 from ...context import open_record
 from ...expressions import UnresolvedProperty, to_text
 from ...fields import FieldConfig, Fields
@@ -24,7 +25,7 @@ class LogEventConfig(TransformConfig):
     """`when`, and what to log: fields, a message, both, or by default the whole record."""
 
     fields: tuple[FieldConfig, ...] = ()
-    message: str | None = None
+    message: TemplateText | None = None
 
 
 class LogEvent:

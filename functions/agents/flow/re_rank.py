@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from ....errors import RecordError
 from ....record import Record
 from ...api import Context, Declaration, Example, Results
-from ...config import AgentConfig
+from ...config import AgentConfig, ExpressionText
 from ...context import TransformContext, open_record, write_field
 from ...expressions import Expression, compile_expression, empty_scope
 from ...expressions.values import Value
@@ -32,13 +32,13 @@ _PARTS = ("query-text", "text-field", "embeddings-field")
 class ReRankConfig(AgentConfig):
     """The accessors `text-field` and `embeddings-field` see an item as `record`."""
 
-    field: str
+    field: ExpressionText
     output_field: str
     algorithm: Literal["none", "MMR"] = "none"
-    query_text: str | None = None
-    query_embeddings: str | None = None
-    text_field: str | None = None
-    embeddings_field: str | None = None
+    query_text: ExpressionText | None = None
+    query_embeddings: ExpressionText | None = None
+    text_field: ExpressionText | None = None
+    embeddings_field: ExpressionText | None = None
     max: int = 100
     lambda_: float = Field(0.5, alias="lambda")
     k1: float = 1.5

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ....record import Record
 from ...api import Context, Declaration, Example, Results, Routed
-from ...config import AgentConfig
+from ...config import AgentConfig, ExpressionText
 from ...context import open_record
 from ...expressions import compile_expression
 from ...fields import FieldConfig, Fields
@@ -17,7 +17,7 @@ class TriggerEventConfig(AgentConfig):
     """`fields` are written to a copy of the record, which goes to `destination`."""
 
     destination: str
-    when: str = "true"
+    when: ExpressionText = "true"
     fields: tuple[FieldConfig, ...] = ()
     continue_processing: bool = True
 

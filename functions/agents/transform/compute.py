@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from ....errors import ConfigurationError, RecordError
 from ....record import Record
 from ...api import Context, Declaration, Example
+from ...config import ExpressionText
 from ...context import Part, TransformContext, schema_type_of, write_field
 from ...expressions import TARGETS, Expression, compile_expression
 from ...expressions.values import (
@@ -55,7 +56,7 @@ class ComputeFieldConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
     name: str
-    expression: str
+    expression: ExpressionText
     type: str | None = None
     optional: bool = False
 

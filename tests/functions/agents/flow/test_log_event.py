@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from contract.context import TestContext, results, running
+from pydantic import ValidationError
 
-from tidemill.errors import ExpressionError, TemplateError
 from tidemill.record import Record
 
 
@@ -66,8 +66,8 @@ def test_an_error_is_only_logged(
     assert line.startswith("WARNING a record could not be logged: ")
 
 
-def test_what_cannot_be_compiled_is_refused_at_start(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(ExpressionError):
+def test_what_cannot_be_compiled_is_refused_with_the_configuration(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ValidationError):
         logged(caplog, Record("x"), when="value.")
-    with pytest.raises(TemplateError):
+    with pytest.raises(ValidationError):
         logged(caplog, Record("x"), message="{{#open}}")

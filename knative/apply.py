@@ -78,6 +78,10 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.shown)
 
+    def wanted_openly(self) -> list[Object]:
+        """The wanted objects without Secrets."""
+        return [item for item in self.wanted if item["kind"] != "Secret"]
+
 
 def selector(application: str) -> str:
     """The labels of what an application owns, its releases apart."""
@@ -223,7 +227,7 @@ def execute(
         cluster.delete(item)
         tell(*identity(item), "removed")
     known = releases.history(cluster, changes.application)
-    kept = [item for item in changes.wanted if item["kind"] != "Secret"]
+    kept = changes.wanted_openly()
     if known and known[0].digest == releases.digest(kept):
         return None
     return releases.record(cluster, changes.application, kept, reason, known)

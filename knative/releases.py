@@ -53,7 +53,7 @@ def record(
     cluster: Cluster, application: str, found: Sequence[Object], reason: str, known: Sequence[Release]
 ) -> Release:
     """Keeps a state, and lets the oldest go."""
-    raw = json.dumps(list(found), sort_keys=True, separators=(",", ":")).encode()
+    raw = json.dumps(list(found), separators=(",", ":")).encode()
     number = known[0].number + 1 if known else 1
     stored = {
         **objects.kind("v1", "ConfigMap"),

@@ -15,6 +15,7 @@ from tidemill.knative.images.references import Reference
 from tidemill.knative.images.runtime import Runtime
 from tidemill.knative.images.store import Store, put_document
 from tidemill.knative.images.transport import Registries
+from tidemill.knative.images.wheels import Target
 
 AMD, ARM = Platform("linux", "amd64"), Platform("linux", "arm64")
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -102,6 +103,7 @@ class World:
     client: Registries = field(default_factory=registries)
     roots: tuple[str, ...] = ()
     said: list[str] = field(default_factory=list)
+    needs: Callable[[Target], Runtime] | None = None
 
     def build(self, platforms: Sequence[Platform] = (AMD,), **more: Any) -> build.Image:
         options = build.BuildOptions(
@@ -109,7 +111,8 @@ class World:
             application="app",
             base=self.base,
             platforms=tuple(platforms),
-            **{"needs": lambda target: Runtime(self.roots, ()), **more},
+            needs=self.needs or (lambda target: Runtime(self.roots, ())),
+            **more,
         )
         return build.build(options, self.client, self.store, self.said.append)
 

@@ -10,6 +10,7 @@ timer per record: results of one turn of the loop make one commit, and one timer
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import count, islice, takewhile
@@ -33,6 +34,9 @@ __all__ = [
 ]  # fmt: skip
 
 _tokens = count(1)  # unique in this process, whichever dispatcher asks
+
+
+log = logging.getLogger("tidemill.delivery")
 
 
 class Stuck(NamedTuple):
@@ -317,13 +321,23 @@ class Dispatcher:
         self.counters.failed += 1
         if gives_up(self._policy, lane.attempt, failure.permanent):
             assert lane.head is not None
+            self._tell("given up", lane, failure)
             effects.append(self._effects(lane.head, self._set_aside(lane.head, failure)))
             self._lanes.advance(lane)
         else:
             wait = wait_after(self._policy, lane.attempt)
+            if lane.error is None:  # the first failure of a record is told, not each of its attempts
+                self._tell(f"tried again in {wait:g} s", lane, failure)
             lane.attempt += 1
             lane.error = failure.message[:ERROR_SHOWN]
             self._rest(lane, wait)
+
+    def _tell(self, what: str, lane: Lane, failure: Failed) -> None:
+        log.warning(
+            "%s: record of %s, partition %s, offset %s, key %r failed and is %s: %s",
+            self._group, self._topic, lane.partition.index, lane.offset, lane.key, what,
+            failure.message[:ERROR_SHOWN],
+        )  # fmt: skip
 
     def _set_aside(self, stored: Stored, failure: Failed) -> Sequence[tuple[str, Event]]:
         if self._dead_letter is None or self._policy.on_failure == "skip":

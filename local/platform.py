@@ -8,6 +8,7 @@ survive is in the broker; a platform that is killed and started again goes on wh
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..brokers.protocol import PlatformBroker, SharedBroker, TopicConfig
-from ..errors import NotFound
+from ..errors import BrokerUnavailable, NotFound, TidemillError
 from ..functions.environment import write_secrets
 from ..functions.gateway.app import Gateway, gateway_app
 from ..functions.gateway.server import GatewayServer
@@ -141,8 +142,8 @@ class Platform:
         """
         new = {unit.name: unit for unit in manifests.units}
         secrets_changed = secrets != self._secrets
-        self._secrets = secrets
         write_secrets(self.places.secrets, secrets)
+        self._secrets = secrets
         stale = [
             name
             for name, running in self.units.items()
@@ -170,7 +171,10 @@ class Platform:
             await asyncio.sleep(TICK_SECONDS)
             for running in list(self.units.values()):
                 running.pool.tick(loop.time())
-            await self.broker.maintain()
+            try:
+                await self.broker.maintain()
+            except BrokerUnavailable as error:  # scaling goes on, and the next second is another try
+                log.error("the broker could not be maintained: %s", error)
 
     def status(self) -> dict[str, Any]:
         """What runs, for run.json and /info."""
@@ -200,16 +204,23 @@ class Platform:
         if self._listener is not None:
             self._listener.close()
         await self._processes.close()
+        shutil.rmtree(self.places.secrets, ignore_errors=True)
         if self._scratch != self.places.state:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def _short_folder(state: Path) -> Path:
-    """A folder for sockets: the state folder, unless its path is too long for one."""
-    state.mkdir(parents=True, exist_ok=True)
+    """A folder for sockets: the state folder, unless its path is too long for one; then always the same,
+    so that runs that were killed leave one at most."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     if len(str(state).encode()) < MAX_SOCKET_PATH - 20:
         return state
-    return Path(tempfile.mkdtemp(prefix="tidemill-"))
+    mark = hashlib.sha256(str(state).encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"tidemill-{os.getuid()}-{mark}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise TidemillError(f"{folder} belongs to somebody else", hint="give a shorter path with --state")
+    return folder
 
 
 def _types(manifests: Manifests) -> list[str]:

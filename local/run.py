@@ -172,7 +172,10 @@ async def _first(draining: asyncio.Task[None], hurry: asyncio.Event) -> None:
 async def _keep_reporting(platform: Platform) -> None:
     while True:
         await asyncio.sleep(1.0)
-        _report(platform)
+        try:
+            _report(platform)
+        except OSError as error:
+            log.error("%s could not be written: %s", platform.places.report, error)
 
 
 def _report(platform: Platform) -> None:
@@ -189,13 +192,22 @@ async def _watch(platform: Platform, options: RunOptions, now: Prepared) -> None
 
     watched = DefaultFilter(ignore_dirs=(*DefaultFilter.ignore_dirs, STATE_FOLDER), ignore_paths=[])
     paths = [options.directory, *(path for path in (options.instance, options.secrets) if path is not None)]
-    async for _ in awatch(*paths, watch_filter=watched, debounce=200, step=50):
-        now = await _reload(platform, options, now)
+    watching = awatch(*paths, watch_filter=watched, debounce=200, step=50)
+    while True:
+        change = asyncio.ensure_future(anext(watching))
+        await asyncio.sleep(0)  # it watches from here on: the first reload finds what changed before
+        try:
+            now = await _reload(platform, options, now)
+        except TidemillError as error:
+            log.error("the change could not be applied: %s", error)
+        except Exception:  # a file that goes while it is read, a fault of ours: the next change is seen
+            log.exception("the change could not be applied")
+        await change
 
 
 async def _reload(platform: Platform, options: RunOptions, now: Prepared) -> Prepared:
     try:
-        new = prepare(options)
+        new = await asyncio.to_thread(prepare, options)  # delivery goes on meanwhile
     except (ApplicationError, TidemillError) as error:
         log.error("the change is not applied, what runs goes on:\n%s", error)
         return now

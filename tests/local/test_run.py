@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import resource
 import socket
@@ -16,6 +17,11 @@ from typing import Any
 
 import pytest
 from support.running import Run, publish, read_topic
+
+from tidemill.brokers.embedded import EmbeddedBroker
+from tidemill.errors import BrokerUnavailable
+from tidemill.local.platform import Platform, _short_folder
+from tidemill.local.run import RunOptions, prepare
 
 PIPELINE = """
 module: default
@@ -212,8 +218,65 @@ def test_secrets_reach_the_agent_and_no_file_of_the_plan(run: Run, tmp_path: Pat
     publish(run, "words", "one")
     wait_for_values(run, "out", {"onehush-hush"})
     assert run.stop() == 0
-    units = run.application / ".tidemill" / "units"
-    assert not any("hush-hush" in file.read_text() for file in units.rglob("*.json"))
+    state = run.application / ".tidemill"
+    assert not any("hush-hush" in file.read_text() for file in (state / "units").rglob("*.json"))
+    assert not (state / "secrets").exists()
+
+
+def test_a_change_that_cannot_be_applied_stops_no_later_one(run: Run, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets.yaml"
+    secrets.write_text("secrets: [{id: shop, data: {suffix: one}}]")
+    pipeline = run.application / "pipeline.yaml"
+    pipeline.write_text(PIPELINE.replace('suffix: "!"', 'suffix: "${secrets.shop.suffix}"'))
+    run.start(arguments=["-s", str(secrets)], watch=True)
+    secrets.write_text("secrets: [{id: shop, data: {suffix: two, a/b: no-file-name}}]")
+    run.wait_for(lambda: "could not be applied" in run.tail(), "the refusal")
+    publish(run, "words", "a")
+    wait_for_values(run, "out", {"aone"})
+    secrets.write_text("secrets: [{id: shop, data: {suffix: three}}]")
+    run.wait_for(lambda: "reloaded" in run.tail(), "the reload")
+    publish(run, "words", "b")
+    wait_for_values(run, "out", {"bthree"})
+    assert "no-file-name" not in run.tail()
+    assert run.stop() == 0
+
+
+def test_a_long_path_leaves_at_most_one_folder_of_sockets(tmp_path: Path) -> None:
+    state = tmp_path / ("long" * 30)
+    folders = [_short_folder(state) for _ in range(2)]
+    try:
+        assert folders[0] == folders[1] != state
+        assert folders[0].stat().st_mode & 0o777 == 0o700
+    finally:
+        folders[0].rmdir()
+
+
+def test_units_are_scaled_on_after_maintenance_failed(run: Run, tmp_path: Path) -> None:
+    class Full(EmbeddedBroker):
+        calls, again = 0, asyncio.Event()
+
+        async def maintain(self) -> bool:
+            self.calls += 1
+            if self.calls == 1:
+                raise BrokerUnavailable("the disk is full")
+            self.again.set()
+            return False
+
+    async def scenario() -> None:
+        manifests = prepare(RunOptions(run.application)).manifests
+        broker = Full(tmp_path / "state")
+        platform = Platform(
+            manifests, broker, state=tmp_path / "state", code=run.application, secrets={}, gateway_port=0
+        )
+        try:
+            await platform.start()
+            async with asyncio.timeout(20):
+                await broker.again.wait()
+        finally:
+            await platform.drain()
+            await broker.close()
+
+    asyncio.run(scenario())
 
 
 def tidemill(*arguments: str) -> Any:

@@ -17,7 +17,7 @@ from ..application.loader import application_id
 from ..errors import NotFound, TidemillError, UsageError
 from ..knative import apply, files, releases, status, waiting
 from ..knative.cluster import Cluster, connect
-from ..knative.prepare import MissingProgram, Prepared, Request, missing_programs, prepare
+from ..knative.prepare import Prepared, Request, prepare, refuse_unfinished
 from . import app_words as words
 from .problems import problem_words
 from .progress import progress
@@ -74,8 +74,7 @@ def deploy(
     if dry_run == "server":
         words.show_changes(changes, output)
         return
-    if missing := missing_programs(prepared.objects):
-        raise MissingProgram(missing)
+    refuse_unfinished(prepared)
     _carry_out(cluster, changes, "deploy", waiting.Patience(wait_timeout) if wait else None, yes, output)
 
 

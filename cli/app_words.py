@@ -160,6 +160,8 @@ def caveats(prepared: Prepared) -> Iterator[str]:
             yield f"note: Kafka is the one that the cluster's ConfigMap {place} names"
     if missing := missing_programs(prepared.objects):
         yield f"note: this version of Tidemill does not have what containers run: {', '.join(missing)}"
+    if prepared.assets:
+        yield f"note: this version of Tidemill makes no assets: {', '.join(prepared.assets)}"
 
 
 def _show(plain: Any, head: Sequence[str], rows: Sequence[Sequence[str]], output: str) -> None:

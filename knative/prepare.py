@@ -47,7 +47,7 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """Valid objects in apply order. `secrets` are the Secrets whose values were given, `external` the
-    names of those that the objects refer to and that somebody else makes."""
+    names of those that the objects refer to and that somebody else makes. `assets` would have to be made."""
 
     application: str
     namespace: str
@@ -55,6 +55,7 @@ class Prepared:
     objects: tuple[Object, ...]
     secrets: tuple[Object, ...] = field(repr=False)
     external: tuple[str, ...] = ()
+    assets: tuple[str, ...] = ()
     notes: tuple[Problem, ...] = ()
 
 
@@ -68,6 +69,26 @@ class MissingProgram(TidemillError):
             "which this version of Tidemill does not have; nothing was changed",
             hint="--dry-run=client or --target DIR show what would be deployed; tidemill run runs it here",
         )
+
+
+class UnmadeAssets(TidemillError):
+    """The application wants assets that the setup Job would refuse to make."""
+
+    def __init__(self, assets: Sequence[str]) -> None:
+        self.assets = tuple(assets)
+        super().__init__(
+            f"this version of Tidemill makes no assets: {', '.join(assets)}; nothing was changed",
+            hint="make them yourself, and write creation-mode: none",
+        )
+
+
+def refuse_unfinished(prepared: Prepared) -> None:
+    """What can be planned and shown, and would not work on a cluster. Raises MissingProgram and
+    UnmadeAssets."""
+    if missing := missing_programs(prepared.objects):
+        raise MissingProgram(missing)
+    if prepared.assets:
+        raise UnmadeAssets(prepared.assets)
 
 
 def prepare(request: Request) -> Prepared:
@@ -92,6 +113,7 @@ def prepare(request: Request) -> Prepared:
         objects=tuple(found),
         secrets=tuple(held),
         external=tuple(sorted(wanted)),
+        assets=tuple(asset.id for asset in plan.assets if asset.creation_mode != "none"),
         notes=studied.problems.notes,
     )
 

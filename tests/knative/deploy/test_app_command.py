@@ -50,8 +50,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, capsys: Any, server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    monkeypatch.setattr("tidemill.cli.app.missing_programs", lambda found: [])
+def shop(tmp_path: Path, capsys: Any, server: ApiServer) -> Shop:
     return Shop(tmp_path, capsys)
 
 
@@ -112,14 +111,37 @@ def test_a_dry_run_of_the_server_shows_and_changes_nothing(shop: Shop, server: A
     assert len(server.log) == before
 
 
-def test_a_missing_program_is_named_before_anything_is_done(
-    shop: Shop, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "gateways.yaml",
+            "gateways: [{id: ask, type: produce, topic: questions}]",
+            "tidemill.functions.gateway",
+        ),
+        (
+            "assets.yaml",
+            "assets: [{id: t, asset-type: opensearch-index, creation-mode: create-if-not-exists, "
+            "config: {datasource: db}}]\n",
+            "makes no assets: t",
+        ),
+    ],
+)
+def test_what_could_not_work_there_is_refused_and_shown(
+    shop: Shop, server: ApiServer, file: str, text: str, said: str
 ) -> None:
-    monkeypatch.setattr("tidemill.cli.app.missing_programs", lambda found: ["tidemill.functions.nothing"])
+    (shop.folder / file).write_text(text)
+    if file == "assets.yaml":
+        (shop.folder / "configuration.yaml").write_text(
+            "configuration: {resources: [{type: vector-database, id: db, configuration: "
+            "{service: opensearch, host: h, index-name: i}}]}"
+        )
     before = len(server.log)
     _, err = shop.deploy("--yes", status=1)
-    assert "tidemill.functions.nothing" in err
+    assert said in err
     assert len(server.log) == before
+    _, err = shop.deploy("--dry-run", "client")
+    assert said in err
 
 
 def test_what_is_there_is_listed_and_described(shop: Shop, server: ApiServer) -> None:

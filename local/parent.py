@@ -9,6 +9,7 @@ end of the socket closes, the run is over and it kills its children and ends.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import json
@@ -53,7 +54,8 @@ def main(descriptor: int) -> None:
             for line in lines:
                 _obey(json.loads(line), orders, children, (orders, wake_read, wake_write))
     for child in children:
-        os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
 
 def _receive(orders: socket.socket) -> bytes:
@@ -153,7 +155,8 @@ def _reap(orders: socket.socket, children: set[int]) -> None:
 
 
 def _say(orders: socket.socket, message: dict[str, Any]) -> None:
-    orders.sendall(json.dumps(message).encode() + b"\n")
+    with contextlib.suppress(ConnectionError):  # the run is gone: the next read says so
+        orders.sendall(json.dumps(message).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ it is.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..protocol import TopicConfig
 
-_SECONDS = 30.0
+_COORDINATOR_SECONDS = 30.0
 
 
 class Topics:
@@ -67,9 +68,23 @@ class Topics:
         from kafka.admin import MemberToRemove
 
         with self._lock:
-            members = self._admin().describe_groups([group])[group].get("members") or []
+            found = self._patiently(lambda: self._admin().describe_groups([group]))
+            members = found[group].get("members") or []
             left = [MemberToRemove(one["member_id"]) for one in members if one["client_id"] == client_id]
-            self._admin().remove_group_members(group, left)
+            self._patiently(lambda: self._admin().remove_group_members(group, left))
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        """A cluster makes its coordinators when the first group asks for one."""
+        from kafka.errors import RetriableError
+
+        until = time.monotonic() + _COORDINATOR_SECONDS
+        while True:
+            try:
+                return ask()
+            except RetriableError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
 
     def close(self) -> None:
         with self._lock:

@@ -129,6 +129,23 @@ def show_status(
 
 
 @app.command
+def logs(
+    name: str,
+    /,
+    *,
+    agent: Annotated[str | None, Parameter("--agent", help="only of the unit that it runs in")] = None,
+    since: Annotated[str | None, Parameter("--since", help="as 90s, 10m or 2h")] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    output: Annotated[Literal["text", "json"], Parameter(["--output", "-o"])] = "text",
+) -> None:
+    """Print what the units that are awake have written."""
+    cluster = connect(context, namespace)
+    for each in status.logs(cluster, application_id(name), agent, words.seconds(since) if since else None):
+        words.show_log_line(each, output)
+
+
+@app.command
 def delete(name: str, /, *, namespace: Namespace = None, context: Context = None, yes: Yes = False) -> None:
     """Remove an application from the cluster; topics in Kafka and what they hold stay."""
     cluster = connect(context, namespace)

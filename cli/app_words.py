@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ..knative import files
+from ..errors import UsageError
+from ..knative import durations, files
 from ..knative.apply import Change, Changes
 from ..knative.objects import Object
 from ..knative.prepare import Prepared, missing_programs
 from ..knative.releases import Release
-from ..knative.status import Description, ObjectState, Summary
+from ..knative.status import Description, LogLine, ObjectState, Summary
 
 _SIGNS = {"create": "+", "change": "~", "remove": "-"}
 
@@ -135,6 +136,18 @@ def _plain(found: Description) -> dict[str, Any]:
         ],
         "objects": [asdict(each) for each in found.states],
     }
+
+
+def show_log_line(each: LogLine, output: str) -> None:
+    print(json.dumps(asdict(each)) if output == "json" else f"{each.unit}  {each.line}")
+
+
+def seconds(text: str) -> int:
+    """Raises UsageError."""
+    try:
+        return durations.from_go(text)
+    except ValueError:
+        raise UsageError(f"'{text}' is no length of time", hint="write it as 90s, 10m or 2h") from None
 
 
 def losses(found: Description) -> Iterator[str]:

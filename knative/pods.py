@@ -17,6 +17,7 @@ CONFIG_FOLDER = "/etc/tidemill/config"
 SECRETS_FOLDER = "/etc/tidemill/secrets"
 STATE_FOLDER = "/persistent-state"  # where LangStream mounts its volumes
 CODE_FOLDER = "/application"  # where the image holds the user's files
+CONTAINER = "tidemill"  # its name in every pod
 PORT = 8080
 SERVICE_PORT = 8000  # where LangStream's service agents listen
 
@@ -58,7 +59,7 @@ def revision(work: Workload, concurrency: int, timeout: int) -> Object:
 
 def _container(work: Workload) -> Object:
     found: Object = {
-        "name": "tidemill",
+        "name": CONTAINER,
         "image": work.image,
         "command": ["python", "-m", work.module],
         "env": [{"name": name, "value": value} for name, value in _variables(work).items()],

@@ -5,15 +5,16 @@ Read from the objects alone, by their labels; no file of the application is need
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import NotFound
-from . import objects, releases
+from . import names, objects, releases
 from .apply import identity, in_teardown_order, owned
 from .cluster import Cluster
 from .objects import Object
+from .pods import CONTAINER
 from .read import Manifests, read
 from .releases import Release
 from .scope import KIND
@@ -136,6 +137,42 @@ def _unit(service: Object, revisions: dict[str, Object]) -> Unit:
         text=now.text,
         url=status.get("url"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    unit: str
+    pod: str
+    line: str
+
+
+def logs(
+    cluster: Cluster, application: str, agent: str | None = None, since: int | None = None
+) -> Iterator[LogLine]:
+    """What the pods that there are have written, unit by unit; a unit that sleeps has none. Raises
+    NotFound."""
+    found = _found(cluster, application)
+    wanted = names.label(_unit_of(found, agent)) if agent else None
+    selector = f"{objects.APPLICATION_LABEL}={names.label(application)}"
+    asked = {} if since is None else {"sinceSeconds": since}
+    pods = cluster.list("Pod", selector + (f",{objects.UNIT_LABEL}={wanted}" if wanted else ""))
+    for pod in sorted(pods, key=lambda pod: (_unit_label(pod), pod["metadata"]["name"])):
+        name = pod["metadata"]["name"]
+        for line in cluster.logs(name, CONTAINER, **asked).splitlines():
+            yield LogLine(_unit_label(pod), name, line)
+
+
+def _unit_label(found: Object) -> str:
+    return str(found["metadata"]["labels"].get(objects.UNIT_LABEL, "-"))
+
+
+def _unit_of(found: Sequence[Object], agent: str) -> str:
+    """The unit that an agent runs in."""
+    specs = [unit.spec() for unit in read(found).units]
+    runs = {each.id: spec.id for spec in specs for each in spec.agents}
+    if agent not in runs:
+        raise NotFound("agent", agent, runs)
+    return runs[agent]
 
 
 def image(found: Iterable[Object]) -> str | None:

@@ -120,6 +120,7 @@ class ApiServer:
         self.entries: dict[Address, Entry] = {}
         self.log: list[tuple[int, str, Address, Object]] = []
         self.before: Callable[[Request], None] = lambda request: None
+        self.pod_logs: dict[str, str] = {}  # pod -> what it wrote; `sinceSeconds` is not looked at
         self.after: Callable[[Request], None] = lambda request: None
         self.admit: Callable[[Object, Object | None], None] = lambda new, old: None
         self.settle: Callable[[ApiServer, Object], None] = lambda server, found: None
@@ -529,6 +530,8 @@ class _Handler(BaseHTTPRequestHandler):
             request = self._request(body)
             if isinstance(request, str):
                 self._answer(200, self.api.discovery(request))
+            elif request.subresource == "log":
+                self._send(200, self.api.pod_logs[request.name or ""].encode(), "text/plain")
             elif request.query.get("watch") in ("true", "True", "1"):
                 self._watch(request)
             else:
@@ -574,9 +577,11 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _answer(self, code: int, body: Object) -> None:
-        raw = json.dumps(body).encode()
+        self._send(code, json.dumps(body).encode(), "application/json")
+
+    def _send(self, code: int, raw: bytes, kind: str) -> None:
         self.send_response(code)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         self.wfile.write(raw)

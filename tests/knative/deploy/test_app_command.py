@@ -164,6 +164,21 @@ def test_what_is_there_is_listed_and_described(shop: Shop, server: ApiServer) ->
     assert "did you mean 'shop'?" in err
 
 
+def test_logs_are_those_of_the_units_that_are_awake(shop: Shop, server: ApiServer) -> None:
+    shop.deploy("--yes")
+    assert shop.run("logs", "shop")[0] == ""
+    labels = {"tidemill.dev/application": "shop"}
+    for name, more in (("a", {"tidemill.dev/unit": "one"}), ("setup", {})):
+        meta = {"name": name, "namespace": "default", "labels": {**labels, **more}}
+        server.seed({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {}})
+    server.pod_logs = {"a": "first\nsecond\n", "setup": "made\n"}
+    assert shop.run("logs", "shop")[0].splitlines() == ["-  made", "one  first", "one  second"]
+    out, _ = shop.run("logs", "shop", "--agent", "one", "--since", "10m", "-o", "json")
+    assert [json.loads(line)["line"] for line in out.splitlines()] == ["first", "second"]
+    shop.run("logs", "shop", "--agent", "two", status=3)
+    shop.run("logs", "shop", "--since", "soon", status=2)
+
+
 def test_delete_says_what_stays_and_takes_the_rest(shop: Shop, server: ApiServer) -> None:
     shop.deploy("--yes")
     out, err = shop.run("delete", "shop", "--yes")

@@ -23,6 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,7 @@ log = logging.getLogger("tidemill.kafka")
 _PAGE_BYTES = 32 << 20
 _MOST_AHEAD = 4096  # records of a partition that nobody waited for, after which its tail is paused
 _REFRESH_SECONDS = 1.0
+_SLOW_SECONDS = 20.0
 _TAIL_SECONDS = 0.05  # that a read waits for the tail to bring it, before it asks Kafka itself
 
 
@@ -208,8 +210,15 @@ class KafkaBroker(SharedBroker):
                 await self._refresh_topics()
                 known = [topic for topic in self._logs if topic in self._partitions]
                 self._take_bounds(await self._bounds(known))
-            except BrokerUnavailable as error:
+            except Exception as error:  # whatever it is, the next look may succeed
                 log.warning("%s", error)
+            self._say_what_hangs()
+
+    def _say_what_hangs(self) -> None:
+        for what, batches in (("commit", self._committer), ("publish", self._publisher)):
+            since = batches.busy_since
+            if since is not None and time.monotonic() - since > _SLOW_SECONDS:
+                log.warning("Kafka has not answered a %s for %.0f s", what, time.monotonic() - since)
 
     def _take_bounds(self, found: Mapping[Place, tuple[int, int]]) -> None:
         for (topic, number), (first, end) in found.items():

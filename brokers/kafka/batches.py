@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -51,6 +52,7 @@ class Batches(Generic[T]):
         self._work, self._close, self._most = work, close, most
         self._queue: SimpleQueue[Call[T] | None] = SimpleQueue()
         self._ended = False
+        self.busy_since: float | None = None  # by the monotonic clock
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -73,7 +75,9 @@ class Batches(Generic[T]):
         while not ended:
             batch, ended = self._next()
             if batch:
+                self.busy_since = time.monotonic()
                 self._work(batch)
+                self.busy_since = None
         self._close()
 
     def _next(self) -> tuple[list[Call[T]], bool]:

@@ -163,7 +163,7 @@ class Membership:
 
 def _state(consumer: Any, place: Any, found: Any) -> Finished:
     if found is None or found.offset < 0:
-        return Finished(consumer.beginning_offsets([place])[place])
+        return Finished(consumer.beginning_offsets([place], timeout_ms=30_000)[place])
     return read_finished(found.offset, found.metadata)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from ..protocol import TopicConfig
 
 _COORDINATOR_SECONDS = 30.0
+_BOUNDS_MS = 15_000
 
 
 class Topics:
@@ -106,5 +107,6 @@ def bounds(consumer: Any, places: Sequence[tuple[str, int]]) -> dict[tuple[str, 
     from kafka import TopicPartition
 
     partitions = [TopicPartition(*place) for place in places]
-    first, end = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+    first = consumer.beginning_offsets(partitions, timeout_ms=_BOUNDS_MS)
+    end = consumer.end_offsets(partitions, timeout_ms=_BOUNDS_MS)
     return {tuple(one): (first[one], end[one]) for one in partitions}

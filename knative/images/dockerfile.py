@@ -16,7 +16,7 @@ from .build import COMMAND, LIBRARY, OWNER
 from .references import Reference
 from .sources import IGNORE
 
-_COMPILE = "python -m compileall --quiet --invalidation-mode unchecked-hash"
+_COMPILE = "python -m compileall -q --invalidation-mode unchecked-hash"
 
 
 def dockerfile(directory: Path, base: Reference, extras: Sequence[str]) -> str:

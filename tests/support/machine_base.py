@@ -11,6 +11,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pip
+
 SYSTEM_PYTHON = Path("/usr/bin/python3.11")
 _LIBRARY = Path("/usr/lib/python3.11")
 
@@ -28,6 +30,14 @@ def fill(root: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(library, place)  # a link's content under the link's name
     (root / "etc/passwd").write_text("root:x:0:0::/:/none\n")
+
+
+def fill_with_pip(root: Path) -> None:
+    """With what a Dockerfile needs besides: a shell and pip."""
+    fill(root)
+    (root / "bin").mkdir()
+    shutil.copy("/bin/sh", root / "bin/sh")
+    shutil.copytree(Path(pip.__file__).parent, root / "usr/lib/python3.11/pip")
 
 
 def _libraries() -> set[Path]:

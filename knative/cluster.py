@@ -58,7 +58,8 @@ class OwnedByOthers(TidemillError):
         listed = "; ".join(f"{path} belongs to {manager}" for manager, path in fields)
         super().__init__(
             f"{what} was changed by somebody else: {listed}",
-            hint="take that change back, or make it in the application's files: tidemill app diff shows it",
+            hint=f"say the same in the application's files, or take it back; who set what: kubectl get "
+            f"{what.replace('/', ' ')} -o yaml --show-managed-fields",
         )
 
 

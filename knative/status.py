@@ -11,12 +11,13 @@ from typing import Any
 
 from ..errors import NotFound
 from . import names, objects, releases
-from .apply import identity, in_teardown_order, owned
+from .apply import identity, owned
 from .cluster import Cluster
 from .objects import Object
 from .pods import CONTAINER
 from .read import Manifests, read
 from .releases import Release
+from .render import apply_rank
 from .scope import KIND
 from .waiting import state
 
@@ -96,7 +97,7 @@ def _found(cluster: Cluster, application: str) -> list[Object]:
     found = list(owned(cluster, application).values())
     if not found:
         raise NotFound("application", application, [each.name for each in applications(cluster)])
-    return in_teardown_order(found)[::-1]
+    return sorted(found, key=lambda item: (apply_rank(item), item["metadata"]["name"]))
 
 
 def _states(found: Sequence[Object]) -> tuple[ObjectState, ...]:

@@ -563,7 +563,9 @@ class _Handler(BaseHTTPRequestHandler):
         name = rest[1] if len(rest) > 1 else None
         agent = query.get("fieldManager") or self.headers.get("User-Agent", "").partition("/")[0]
         content = self.headers.get("Content-Type", "")
-        loaded = json.loads(body) if body else None
+        if "protobuf" in content:
+            raise Refused(415, "UnsupportedMediaType", "this stand-in reads JSON and YAML only")
+        loaded = yaml.safe_load(body) if "yaml" in content else json.loads(body) if body else None
         return Request(
             self.command,
             kind,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from support.api_server import ApiServer
 
 from tidemill.cli.main import main
+from tidemill.knative.cluster import connect
 from tidemill.knative.files import as_yaml
+from tidemill.knative.secrets import render_secrets
 from tidemill.knative.validate import validate
 
 SECRET = "planted-hunter2"
@@ -133,6 +138,30 @@ def test_kafkas_address_may_stand_in_a_secret(shop: Path, tmp_path: Path, capsys
     assert main([*command, "--target", str(tmp_path / "out"), "-s", str(tmp_path / "kafka.yaml")]) == 0
     maps = {item["metadata"]["name"]: item for item in load(tmp_path / "out") if item["kind"] == "ConfigMap"}
     assert maps["shop-kafka"]["data"]["bootstrap.servers"] == "k0:9092,k1:9092"
+
+
+def test_kubectl_applies_the_files_and_deploy_takes_over(
+    shop: Path, tmp_path: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("no kubectl here")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    server.token = None  # kubectl sends none without TLS
+    assert main(["app", "deploy", "shop", "-a", str(shop), "--target", str(tmp_path / "out")]) == 0
+    for secret in render_secrets("shop", {"key": {"it": SECRET}}, "default"):
+        server.seed(secret)
+    command = [kubectl, "apply", "--server-side", "--validate=false", "-f", str(tmp_path / "out")]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    capsys.readouterr()
+    assert main(["app", "deploy", "shop", "-a", str(shop)]) == 0
+    assert capsys.readouterr().out == "No changes\n"
+    trigger = connect(None, None).list("Trigger", "")[0]
+    assert {"kubectl", "tidemill"} <= {each["manager"] for each in trigger["metadata"]["managedFields"]}
+    (shop / "pipeline.yaml").write_text(PIPELINE.replace("retries: 2", "retries: 3"))
+    assert main(["app", "diff", "shop", "-a", str(shop)]) == 5  # kubectl's value is not overwritten
+    assert "belongs to kubectl" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -269,9 +269,12 @@ def _carry_out(
             _tell(line)
         _confirm("Do this?", yes)
     with progress() as tell:
-        release = apply.execute(
-            cluster, changes, reason, tell if changes else lambda *_: None, patience=patience
-        )
+
+        def news(kind: str, name: str, what: str) -> None:
+            if changes or what != "ready":  # that all is still ready is none
+                tell(kind, name, what)
+
+        release = apply.execute(cluster, changes, reason, news, patience=patience)
     if not changes:
         print("No changes")
     else:

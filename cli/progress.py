@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..knative.waiting import Tell
+from ..knative.waiting import AT_ONCE, Tell
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -54,5 +54,6 @@ def _tree(states: dict[tuple[str, str], str], seconds: float) -> Tree:
     branches: dict[str, Tree] = {}
     for (kind, name), what in states.items():
         branch = branches.setdefault(kind, root.add(kind) if kind not in branches else branches[kind])
-        branch.add(Text(f"{_DONE.get(what, '…')} {name}  {what}"))
+        mark = "✓" if kind in AT_ONCE and what == "applied" else _DONE.get(what, "…")
+        branch.add(Text(f"{mark} {name}  {what}"))
     return root

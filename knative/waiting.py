@@ -15,7 +15,7 @@ from .cluster import Cluster
 from .objects import Object
 
 # Kinds that are what they are as soon as they are stored. A volume claim may wait for its first pod.
-_AT_ONCE = ("ConfigMap", "Secret", "PersistentVolumeClaim")
+AT_ONCE = ("ConfigMap", "Secret", "PersistentVolumeClaim")
 PAUSE = 1.0
 TIMEOUT = 600.0  # kn's
 
@@ -49,7 +49,7 @@ def state(found: Object) -> State:
     """What an object's status says."""
     status = found.get("status", {})
     conditions = {each["type"]: each for each in status.get("conditions", ())}
-    if found["kind"] in _AT_ONCE:
+    if found["kind"] in AT_ONCE:
         return State(ready=True)
     if found["kind"] == "Job":
         return _job(conditions)
@@ -82,7 +82,7 @@ def wait(cluster: Cluster, found: Sequence[Object], selector: str, patience: Pat
     """Until all are ready. Tells every change of state once. Raises NotReady."""
     end = patience.clock() + patience.seconds
     told: dict[tuple[str, str], State] = {}
-    waiting = {(item["kind"], item["metadata"]["name"]) for item in found if item["kind"] not in _AT_ONCE}
+    waiting = {(item["kind"], item["metadata"]["name"]) for item in found if item["kind"] not in AT_ONCE}
     while waiting:
         for identity, now in _states(cluster, waiting, selector).items():
             if told.get(identity) != now:

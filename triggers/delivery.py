@@ -96,6 +96,7 @@ class Dispatcher:
         self._reader = Reader(broker, topic, self._lanes, self, filter, self._state if stateful else None)
         self._tasks: set[asyncio.Task[None]] = set()  # that bring records in
         self._writes: set[asyncio.Task[None]] = set()  # commits, and ends of abandoned attempts
+        self._unwritten = 0  # records whose commit is submitted and not durable yet
         self._turn_is_due = False
         self._stopped = True  # nothing new is sent
         self._broken = False  # nor anything committed
@@ -195,13 +196,13 @@ class Dispatcher:
 
     @property
     def lag(self) -> int:
-        """Records of the topic that are not finished."""
+        """Records of the topic that are not finished: 0 means that everything is durable."""
         bounds = self._broker.bounds(self._topic)
         unread = sum(
             max(0, bounds[part.index][1] - part.scan) - sum(offset >= part.scan for offset in part.beyond)
             for part in self._lanes.partitions
         )
-        return unread + sum(lane.behind + 1 for lane in self._lanes)
+        return unread + sum(lane.behind + 1 for lane in self._lanes) + self._unwritten
 
     @property
     def stuck(self) -> list[Stuck]:
@@ -364,10 +365,12 @@ class Dispatcher:
 
     def _submit(self, effects: Sequence[Effects]) -> None:
         # Tasks begin in the order in which they are made, so commits reach the broker in order.
+        self._unwritten += len(effects)
         self._spawn(self._commit(effects), self._writes)
 
     async def _commit(self, effects: Sequence[Effects]) -> None:
         await self._broker.commit(effects)
+        self._unwritten -= len(effects)
         self._lanes.release(len(effects))
         for write in (write for one in effects for write in one.state):
             self._state.durable(write)

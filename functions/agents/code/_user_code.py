@@ -14,6 +14,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable
+from functools import cache
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, ClassVar
 
@@ -239,11 +240,21 @@ def _pending(result: Any) -> bool:
 
 def _arity(method: Callable[..., Any]) -> int | None:
     """How many positional arguments a method takes; None: any number."""
+    if not inspect.ismethod(method):
+        return _positional(method)
+    count = _known_positional(method.__func__)  # of the class: asked for every record
+    return None if count is None else count - 1
+
+
+def _positional(function: Callable[..., Any]) -> int | None:
     try:
-        parameters = inspect.signature(method).parameters.values()
+        parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return None
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return None
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(parameter.kind in positional for parameter in parameters)
+
+
+_known_positional = cache(_positional)

@@ -15,9 +15,9 @@ from contract.context import clean_imports
 
 from tidemill.errors import ConfigurationError
 from tidemill.functions.environment import Environment, write_secrets
-from tidemill.functions.host import Host
+from tidemill.functions.host import DEFAULT_CONCURRENCY, Host
 from tidemill.functions.outcome import Busy, Done, Failed, Result
-from tidemill.functions.unit import AgentSpec, UnitSpec
+from tidemill.functions.unit import AgentSpec, ResourcesSpec, ScaleSpec, UnitSpec
 from tidemill.record import Event, Record, to_event, to_record
 
 CODE = """
@@ -144,6 +144,17 @@ def test_a_bad_configuration_names_the_agent_and_shows_no_value(tmp_path: Path) 
     with pytest.raises(ConfigurationError, match=r"agent 'a' \(text-splitter\).*chunk_size") as caught:
         asyncio.run(found.start())
     assert "hush-hush" not in caught.value.message
+
+
+def test_a_copy_takes_as_many_records_as_the_unit_or_its_agents_say(tmp_path: Path) -> None:
+    def concurrency(type: str, stated: int | None) -> int:
+        scale = ResourcesSpec(scale=ScaleSpec(concurrency=stated))
+        unit = UnitSpec(id="u", kind="processor", agents=(AgentSpec(id="a", type=type),), resources=scale)
+        return Host(unit, Environment(unit=tmp_path), Written()).concurrency
+
+    assert concurrency("identity", 7) == 7
+    assert concurrency("python-processor", None) == 1
+    assert concurrency("identity", None) == DEFAULT_CONCURRENCY
 
 
 def test_a_deadline_ends_the_attempt_and_frees_the_key(tmp_path: Path) -> None:

@@ -156,6 +156,19 @@ def test_a_changed_configuration_is_applied_and_a_broken_one_is_not(run: Run) ->
     assert run.stop() == 0
 
 
+def test_changed_gateways_are_served_without_a_new_start(run: Run) -> None:
+    run.start(watch=True)
+
+    def served() -> list[str]:
+        with urllib.request.urlopen(run.report()["gateway"]["url"] + "/management/gateways") as answer:
+            return [gateway["id"] for gateway in json.load(answer)["gateways"]]
+
+    before = served()
+    (run.application / "gateways.yaml").write_text("gateways: [{id: fresh, type: consume, topic: out}]")
+    run.wait_for(lambda: served() == ["fresh"] != before, "the new gateway")
+    assert run.stop() == 0
+
+
 def test_a_unit_goes_to_sleep_and_wakes(run: Run) -> None:
     run.start()
     assert run.workers() == []
@@ -217,8 +230,10 @@ def test_secrets_reach_the_agent_and_no_file_of_the_plan(run: Run, tmp_path: Pat
     run.start(arguments=["-s", str(secrets)])
     publish(run, "words", "one")
     wait_for_values(run, "out", {"onehush-hush"})
-    assert run.stop() == 0
     state = run.application / ".tidemill"
+    modes = {name: (state / name).stat().st_mode & 0o777 for name in (".", "secrets", "workers.sock")}
+    assert modes == {".": 0o700, "secrets": 0o700, "workers.sock": 0o600}
+    assert run.stop() == 0
     assert not any("hush-hush" in file.read_text() for file in (state / "units").rglob("*.json"))
     assert not (state / "secrets").exists()
 

@@ -194,6 +194,18 @@ def test_children_end_within_a_second_of_the_main_process(run: Run) -> None:
         time.sleep(0.01)
 
 
+def test_workers_end_with_their_parent_and_new_ones_follow(run: Run) -> None:
+    run.start()
+    publish(run, "words", "one")
+    wait_for_values(run, "out", {"one!"})
+    (worker,) = run.workers()
+    run.kill(run.info()["parent"])
+    run.wait_for(lambda: not Path(f"/proc/{worker}").exists(), "the worker's end", 5)
+    publish(run, "words", "two")
+    wait_for_values(run, "out", {"two!"})
+    assert run.stop() == 0
+
+
 @pytest.mark.parametrize("kind", ["pulsar", "pravega"])
 def test_a_foreign_broker_is_refused_by_name(run: Run, tmp_path: Path, kind: str) -> None:
     instance = tmp_path / "instance.yaml"

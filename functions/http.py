@@ -1,6 +1,6 @@
 """The few lines of HTTP that every ASGI app here needs: read a bounded body, send an answer.
 
-Used by the host's app, the ingress and the gateway, which are bare ASGI because a pod pays for
+Used by the host's app, the ingress, the gateway and the model process, which are bare ASGI because a pod pays for
 every import and every layer per event.
 """
 

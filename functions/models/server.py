@@ -13,14 +13,15 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from ...errors import TidemillError
+from .. import http
+from ..http import Receive, Scope, Send
 from .chat import Chat
 from .embeddings import Embedder, Embedding
 from .protocol import (
@@ -36,9 +37,6 @@ from .protocol import (
     model_list,
 )
 from .weights import CHAT, EMBEDDINGS, WeightsMissing
-
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 MAX_WAITING = 64
 EMBEDDING_THREADS = min(4, os.cpu_count() or 1)
@@ -66,7 +64,7 @@ class ModelApp:
         """How long no model has been at work."""
         return 0.0 if self._active else time.monotonic() - self._last_use
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["method"] == "GET":
                 await _send_json(send, 200, self._look_up(scope["path"]))
@@ -187,16 +185,12 @@ class ModelApp:
 
 
 async def _json_body(receive: Receive) -> Json:
-    body = bytearray()
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise RequestError(400, "the request was cut off")
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        if len(body) > MAX_BODY:
-            raise RequestError(413, f"the request is larger than {MAX_BODY >> 20} MiB")
+    try:
+        body = await http.read_body(receive, MAX_BODY)
+    except http.ClientGone:
+        raise RequestError(400, "the request was cut off") from None
+    except http.BodyTooLarge:
+        raise RequestError(413, f"the request is larger than {MAX_BODY >> 20} MiB") from None
     try:
         found = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
@@ -213,13 +207,11 @@ async def _watch(receive: Receive, gone: threading.Event) -> None:
 
 
 async def _send_json(send: Send, status: int, body: Json) -> None:
-    data = msgspec.json.encode(body)
-    headers = [_JSON, (b"content-length", b"%d" % len(data))]
+    headers = [_JSON]
     if status >= 500:
         # What is missing or broken stays so; OpenAI's clients would try again.
         headers.append((b"x-should-retry", b"false"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": data})
+    await http.answer(send, status, msgspec.json.encode(body), headers)
 
 
 async def _send_stream(send: Send, first: Json, rest: AsyncGenerator[Json]) -> None:

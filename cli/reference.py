@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -121,6 +121,8 @@ _SIMPLE = {"str": "text", "int": "integer", "float": "number", "bool": "boolean"
 
 
 def _type(annotation: Any) -> str:
+    if get_origin(annotation) is Annotated:  # a check of the value; readers want its type
+        return _type(get_args(annotation)[0])
     origin, parts = get_origin(annotation), [part for part in get_args(annotation) if part is not type(None)]
     if origin in (tuple, list):
         return f"list of {_plural(_type(parts[0]))}"

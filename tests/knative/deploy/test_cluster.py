@@ -65,7 +65,8 @@ def test_a_dry_run_shows_and_keeps_nothing(cluster: Cluster) -> None:
 def test_unknown_fields_are_refused(cluster: Cluster) -> None:
     with pytest.raises(ClusterError, match="delivry") as refused:
         cluster.apply(broker(delivry={}))
-    assert refused.value.code == 400
+    # With the CRDs at hand the server itself refuses; without them its webhook does.
+    assert refused.value.code in (400, 422)
 
 
 def test_defaults_of_webhooks_survive_a_second_apply(cluster: Cluster) -> None:

@@ -1,7 +1,7 @@
 """The few lines of HTTP that every ASGI app here needs: read a bounded body, send an answer.
 
-Used by the host's app, the ingress, the gateway and the model process, which are bare ASGI because a pod pays for
-every import and every layer per event.
+Used by the host's app, the ingress, the gateway and the model process, which are bare ASGI because a
+pod pays for every import and every layer per event.
 """
 
 from __future__ import annotations

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +71,8 @@ class World:
         return self.runs[-1]
 
     def start(self, run: Run, variables: dict[str, str] | None = None) -> None:
-        run.start(variables, arguments=("-i", str(self.instance)))
+        traced = {"PYTHONFAULTHANDLER": "1", **(variables or {})}
+        run.start(traced, arguments=("-i", str(self.instance)))
 
     def values(self, topic: str) -> dict[str, list[int]]:
         """The numbers of each key in their order, as a bare client reads them."""
@@ -100,10 +103,23 @@ class World:
     def settle(self, *runs: Run) -> None:
         """Everything delivered, and the runs ended in an orderly way."""
         total = sum(map(len, self.values("words").values()))
-        runs[0].wait_for(lambda: sum(map(len, self.values("loud").values())) >= total, "all outputs", 90)
+        deadline = time.monotonic() + 90
+        while sum(map(len, self.values("loud").values())) < total:
+            assert time.monotonic() < deadline, self._stalled(runs)
+            time.sleep(0.2)  # each look is a client of its own
         for run in runs:
             assert run.stop() == 0, run.tail()
             assert run.group() == []
+
+    def _stalled(self, runs: Sequence[Run]) -> str:
+        """Everything that tells why records do not come; the runs say where their threads are."""
+        counts = {name: sum(map(len, self.values(name).values())) for name in ("words", "middle", "loud")}
+        told = [json.dumps(run.info()["units"]) for run in runs]
+        for run in runs:
+            assert run.process is not None
+            run.process.send_signal(signal.SIGABRT)
+            run.process.wait(10)
+        return "\n".join([str(counts), *told, *(run.log.read_text()[-12000:] for run in runs)])
 
     def assert_whole(self) -> None:
         """Nothing lost, nothing twice, and the order of each key kept."""

@@ -78,8 +78,9 @@ def _resources(application: Application) -> Iterator[str]:
 
 
 def _topics(planned: Planned) -> Iterator[str]:
+    read = {gateway.topic for gateway in planned.plan.gateways}  # dead letters that somebody asks for
     for topic in planned.plan.topics:
-        if not topic.implicit and topic.dead_letter_of is None:
+        if topic.name in read or not (topic.implicit or topic.dead_letter_of):
             yield _node("topic", topic.name, '(["', '"])')
 
 

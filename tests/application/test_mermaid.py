@@ -71,3 +71,23 @@ def test_every_node_of_an_edge_is_drawn(case: Path) -> None:
     drawn = {line.removeprefix("subgraph ").split("[")[0].split("(")[0] for line in lines}
     for start, end in edges:
         assert {start, end} <= drawn
+
+
+def test_dead_letters_are_drawn_where_a_gateway_reads_them(write) -> None:
+    pipeline = """
+topics: [{name: a, creation-mode: create-if-not-exists}, {name: b, creation-mode: create-if-not-exists}]
+errors: {on-failure: dead-letter}
+pipeline: [{type: identity, input: a, output: b}, {type: identity, input: b}]
+"""
+    gateways = "gateways: [{id: failed, type: consume, topic: a-deadletter}]"
+    lines = draw(
+        write(
+            {
+                "pipeline.yaml": pipeline.replace("input: a}", "input: a, output: b}"),
+                "gateways.yaml": gateways,
+            }
+        )
+    )
+    assert 'topic-a-deadletter(["a-deadletter"])' in lines
+    assert "gateway-failed -.-> topic-a-deadletter" in lines
+    assert not any("b-deadletter" in line for line in lines)

@@ -80,14 +80,7 @@ errors: {on-failure: dead-letter}
 pipeline: [{type: identity, input: a, output: b}, {type: identity, input: b}]
 """
     gateways = "gateways: [{id: failed, type: consume, topic: a-deadletter}]"
-    lines = draw(
-        write(
-            {
-                "pipeline.yaml": pipeline.replace("input: a}", "input: a, output: b}"),
-                "gateways.yaml": gateways,
-            }
-        )
-    )
+    lines = draw(write({"pipeline.yaml": pipeline, "gateways.yaml": gateways}))
     assert 'topic-a-deadletter(["a-deadletter"])' in lines
     assert "gateway-failed -.-> topic-a-deadletter" in lines
     assert not any("b-deadletter" in line for line in lines)

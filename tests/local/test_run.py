@@ -8,6 +8,7 @@ import resource
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -70,13 +71,17 @@ class Shout:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
-    application = tmp_path / "shop"
+    with tempfile.TemporaryDirectory(prefix="tidemill-") as folder:  # short enough for its socket
+        yield from running(Path(folder) / "shop", tmp_path / "log")
+
+
+def running(application: Path, log: Path) -> Iterator[Run]:
     (application / "python").mkdir(parents=True)
     (application / "pipeline.yaml").write_text(PIPELINE)
     (application / "skip.yaml").write_text(SKIP)
     (application / "hold.yaml").write_text(HOLD)
     (application / "python" / "shout.py").write_text(SHOUT)
-    found = Run(application, tmp_path / "log")
+    found = Run(application, log)
     yield found
     if found.alive:
         found.kill_all()

@@ -202,6 +202,28 @@ def test_fail_retries_for_ever_with_waits_up_to_the_cap() -> None:
     run_virtual(main())
 
 
+def test_the_lag_is_zero_only_when_everything_is_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for lag 0 and then reads the outputs must find them all."""
+
+    async def main() -> None:
+        broker = await memory(partitions=1)
+        commit = broker.commit
+
+        async def slow_commit(effects: Sequence[Effects]) -> None:
+            await asyncio.sleep(1)
+            await commit(effects)
+
+        monkeypatch.setattr(broker, "commit", slow_commit)
+        await broker.publish("in", [event("x", "k"), event("y")])
+        async with dispatching(broker, Workers(at_once)) as dispatcher:
+            await asyncio.sleep(0.5)
+            assert (dispatcher.in_flight, dispatcher.lag) == (0, 2)
+            await asyncio.sleep(1)
+            assert dispatcher.lag == 0
+
+    run_virtual(main())
+
+
 def test_skip_acknowledges_after_the_retries() -> None:
     async def main() -> None:
         broker = await memory()

@@ -207,7 +207,7 @@ def test_the_process_opens_no_port(models: openai.OpenAI) -> None:
     models.chat.completions.create(model="m", messages=CAPITAL, max_tokens=1)  # llama.cpp is loaded
     fds = f"/proc/{process.running()}/fd"
     if not os.path.isdir(fds):
-        pytest.skip("needs Linux's /proc")
+        pytest.skip("no /proc here: run it on Linux")
     sockets = set()
     for name in os.listdir(fds):
         target = os.readlink(f"{fds}/{name}")

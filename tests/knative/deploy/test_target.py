@@ -145,7 +145,7 @@ def test_kubectl_applies_the_files_and_deploy_takes_over(
 ) -> None:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
-        pytest.skip("no kubectl here")
+        pytest.skip("no kubectl here: install kubectl and put it on the PATH")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     monkeypatch.setenv("HOME", str(tmp_path))
     server.token = None  # kubectl sends none without TLS
